@@ -1,0 +1,2 @@
+//! The election.
+#![no_std]

@@ -1,0 +1,2 @@
+//! The xbeat command.
+fn main() {}

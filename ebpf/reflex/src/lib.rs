@@ -1,0 +1,2 @@
+//! The reflex.
+#![no_std]
