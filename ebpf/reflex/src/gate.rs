@@ -1,0 +1,269 @@
+//! The gate: does this kernel serve a group's VIPs now?
+//!
+//! Four numbers per gate, each monotone with one writing side: `granted` and `resigned` (agent), `taken` and
+//! `fenced` (reflex). The gate is open while
+//!
+//! ```text
+//! max(granted, taken) > max(fenced, resigned)   and   now < lease          (R1)
+//! ```
+//!
+//! Nobody stores "open": it follows from numbers that only grow, so a fence and a takeover at the same
+//! moment on two CPUs cannot undo each other, and what is fenced stays fenced (R2).
+
+use crate::frame::{Claim, ClaimState};
+use crate::layout::{Facts, GateFacts, GateOrders, Orders, at};
+use crate::verdict::{Event, EventKind, Reason, Sink};
+use crate::{GROUPS_MAX, NODES_MAX};
+
+/// An armed takeover: if `holder` dies, resigns or is fenced, open with `epoch`. Packed into one word, so
+/// that it is read whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Armed {
+    /// Epoch to open with.
+    pub epoch: u32,
+    /// Node that is to be succeeded.
+    pub holder: u8,
+    /// The epoch that the holder has, as the difference to `epoch`; at least 1.
+    pub behind: u8,
+}
+
+impl Armed {
+    /// As one word of [`GateOrders::armed`].
+    #[must_use]
+    pub const fn pack(self) -> u64 {
+        (self.epoch as u64) << 32 | (self.behind as u64) << 16 | (self.holder as u64) << 8 | 1
+    }
+
+    /// From one word of [`GateOrders::armed`]; 0 means not armed.
+    #[inline(always)]
+    #[must_use]
+    #[allow(clippy::cast_possible_truncation, reason = "takes the word apart")]
+    pub const fn unpack(word: u64) -> Option<Self> {
+        if word & 1 == 0 {
+            return None;
+        }
+        Some(Self { epoch: (word >> 32) as u32, holder: (word >> 8) as u8, behind: (word >> 16) as u8 })
+    }
+
+    /// The epoch that the holder has.
+    #[inline(always)]
+    #[must_use]
+    pub const fn holder_epoch(self) -> u32 {
+        self.epoch.wrapping_sub(self.behind as u32)
+    }
+}
+
+/// The highest epoch that this node ever held the group with.
+#[inline(always)]
+pub fn held(orders: &GateOrders, facts: &GateFacts) -> u64 {
+    let (granted, taken) = (orders.granted.get(), facts.taken.get());
+    if granted > taken { granted } else { taken }
+}
+
+/// The highest epoch that this node may no longer use.
+#[inline(always)]
+pub fn shut(orders: &GateOrders, facts: &GateFacts) -> u64 {
+    let (fenced, resigned) = (facts.fenced.get(), orders.resigned.get());
+    if fenced > resigned { fenced } else { resigned }
+}
+
+/// Whether the lease is valid.
+#[inline(always)]
+pub fn lease_valid(orders: &Orders, now: u64) -> bool {
+    now < orders.lease_until.get()
+}
+
+/// R1: whether group `group` is served here. Finding the lease expired fences it on the spot.
+#[inline(always)]
+pub fn is_open(orders: &Orders, facts: &Facts, group: u32, now: u64) -> bool {
+    let (gate_orders, gate_facts) = (at!(orders.gates, group), at!(facts.gates, group));
+    let held = held(gate_orders, gate_facts);
+    if held <= shut(gate_orders, gate_facts) {
+        return false;
+    }
+    if lease_valid(orders, now) {
+        return true;
+    }
+    gate_facts.fenced.raise(held);
+    false
+}
+
+/// What this node says of group `group` in its frames. To be asked only after [`check_lease`].
+#[inline(always)]
+pub fn claim(orders: &Orders, facts: &Facts, group: u32) -> Claim {
+    let (gate_orders, gate_facts) = (at!(orders.gates, group), at!(facts.gates, group));
+    let held = held(gate_orders, gate_facts);
+    let plan = Claim::unpack(gate_orders.plan.get());
+    let mut claim = Claim {
+        epoch: held as u32,
+        state: ClaimState::None as u8,
+        flags: plan.flags & Claim::WILLING,
+        heir: plan.heir,
+        reason: 0,
+    };
+    if held != 0 {
+        claim.state = if gate_orders.resigned.get() >= held {
+            ClaimState::Resigned as u8
+        } else if gate_facts.fenced.get() >= held {
+            claim.reason = gate_facts.reason.get() as u8;
+            ClaimState::Fenced as u8
+        } else {
+            ClaimState::Open as u8
+        };
+    }
+    if let Some(armed) = Armed::unpack(gate_orders.armed.get())
+        && u64::from(armed.epoch) > gate_facts.rival.get()
+        && u64::from(armed.epoch) > shut(gate_orders, gate_facts)
+    {
+        claim.flags |= Claim::ARMED;
+    }
+    claim
+}
+
+/// Fences every gate if the lease has expired, before anybody is told (R3); true if it is valid.
+///
+/// An armed epoch is fenced with the others: a takeover on another CPU that looked at the lease a moment
+/// earlier must not outlive it.
+#[inline(always)]
+pub fn check_lease<S: Sink>(orders: &Orders, facts: &Facts, now: u64, sink: &mut S) -> bool {
+    let lease = orders.lease_until.get();
+    if now < lease {
+        return true;
+    }
+    if facts.lease_fenced.get() != lease {
+        fence_all(orders, facts, Reason::Lease, now, sink);
+        facts.lease_fenced.set(lease);
+    }
+    false
+}
+
+/// Fences every gate that is open or armed.
+#[inline(never)]
+pub fn fence_all<S: Sink>(orders: &Orders, facts: &Facts, reason: Reason, now: u64, sink: &mut S) {
+    let len = orders.groups_len.get();
+    for group in 0..GROUPS_MAX as u32 {
+        if u64::from(group) >= len {
+            break;
+        }
+        let gate_orders = at!(orders.gates, group);
+        let mut upto = held(gate_orders, at!(facts.gates, group));
+        if let Some(armed) = Armed::unpack(gate_orders.armed.get())
+            && u64::from(armed.epoch) > upto
+        {
+            upto = u64::from(armed.epoch);
+        }
+        fence(orders, facts, group, upto, reason, now, sink);
+    }
+}
+
+/// Fences group `group` up to and including epoch `upto` (R2: for good).
+#[inline(always)]
+pub fn fence<S: Sink>(
+    orders: &Orders,
+    facts: &Facts,
+    group: u32,
+    upto: u64,
+    reason: Reason,
+    now: u64,
+    sink: &mut S,
+) {
+    let gate_facts = at!(facts.gates, group);
+    let gate_orders = at!(orders.gates, group);
+    let held = held(gate_orders, gate_facts);
+    let was_open = held > shut(gate_orders, gate_facts);
+    if was_open && upto >= held {
+        gate_facts.reason.set(reason as u64);
+    }
+    if gate_facts.fenced.raise(upto) && was_open && upto >= held {
+        facts.version.add(1);
+        sink.emit(Event {
+            at: now,
+            epoch: held,
+            kind: EventKind::GateFenced as u32,
+            node: orders.own.get() as u32,
+            group,
+            detail: reason as u32,
+        });
+    }
+}
+
+/// R4: opens group `group` if it is armed against `holder`, the lease is valid, and nobody else was heard
+/// of with that epoch or a higher one.
+#[inline(always)]
+pub fn take_over<S: Sink>(orders: &Orders, facts: &Facts, group: u32, holder: u8, now: u64, sink: &mut S) {
+    let (gate_orders, gate_facts) = (at!(orders.gates, group), at!(facts.gates, group));
+    let Some(armed) = Armed::unpack(gate_orders.armed.get()) else { return };
+    let epoch = u64::from(armed.epoch);
+    if armed.holder != holder
+        || epoch <= gate_facts.rival.get()
+        || epoch <= shut(gate_orders, gate_facts)
+        || !lease_valid(orders, now)
+    {
+        return;
+    }
+    if gate_facts.taken.raise(epoch) {
+        gate_facts.taken_at.set(now);
+        gate_facts.first_arp_at.set(0);
+        facts.version.add(1);
+        sink.emit(Event {
+            at: now,
+            epoch,
+            kind: EventKind::GateOpened as u32,
+            node: u32::from(holder),
+            group,
+            detail: 0,
+        });
+    }
+}
+
+/// Opens every gate that is armed against `holder`: it is dead, or all its gates are fenced.
+#[inline(never)]
+pub fn take_over_all<S: Sink>(orders: &Orders, facts: &Facts, holder: u8, now: u64, sink: &mut S) {
+    let len = orders.groups_len.get();
+    for group in 0..GROUPS_MAX as u32 {
+        if u64::from(group) >= len {
+            break;
+        }
+        take_over(orders, facts, group, holder, now, sink);
+    }
+}
+
+/// Acts on what `source` claims of group `group`: R5 if it holds the group with a higher epoch, R4 if it gave
+/// up the epoch that our gate is armed against.
+#[inline(always)]
+pub fn on_claim<S: Sink>(
+    orders: &Orders,
+    facts: &Facts,
+    source: u8,
+    group: u32,
+    claim: Claim,
+    now: u64,
+    sink: &mut S,
+) {
+    let epoch = u64::from(claim.epoch);
+    match claim.state() {
+        ClaimState::None => {}
+        ClaimState::Open => {
+            at!(facts.gates, group).rival.raise(epoch);
+            // Equal epochs: the lower node index keeps it.
+            let lower = u64::from(source) < orders.own.get();
+            let upto = if lower { epoch } else { epoch.saturating_sub(1) };
+            // Also a gate that is closed: a takeover under way on another CPU must not come out on top.
+            if upto >= held(at!(orders.gates, group), at!(facts.gates, group)) {
+                fence(orders, facts, group, upto, Reason::HigherEpoch, now, sink);
+            }
+        }
+        ClaimState::Resigned | ClaimState::Fenced => {
+            if let Some(armed) = Armed::unpack(at!(orders.gates, group).armed.get())
+                && claim.epoch >= armed.holder_epoch()
+            {
+                take_over(orders, facts, group, source, now, sink);
+            }
+        }
+    }
+}
+
+const _: () = assert!(NODES_MAX <= u8::MAX as usize);
+
+#[cfg(test)]
+mod tests;

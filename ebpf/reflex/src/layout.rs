@@ -1,0 +1,203 @@
+//! The two tables, as they lie in memory: a BPF map's value here, a heap allocation there.
+//!
+//! All words are in host order; nothing here leaves the machine.
+
+use crate::word::Word;
+use crate::{BUCKETS_MAX, GROUPS_MAX, KEYS_MAX, LINKS_MAX, NODES_MAX};
+
+/// Changes whenever [`Orders`] or [`Facts`] change their layout: an agent adopts no tables but its own.
+pub const LAYOUT_VERSION: u64 = 1;
+
+/// What the agent tells the reflex. Only the agent writes it.
+#[repr(C)]
+pub struct Orders {
+    /// [`LAYOUT_VERSION`].
+    pub layout: Word,
+    /// This life of the agent: random, never 0. Frames that answer another life are stale.
+    pub session: Word,
+    /// Index of this node.
+    pub own: Word,
+    /// Number of nodes, at most [`NODES_MAX`].
+    pub nodes_len: Word,
+    /// Number of groups, at most [`GROUPS_MAX`].
+    pub groups_len: Word,
+    /// UDP port that frames come in by.
+    pub port: Word,
+    /// Digest of what must be equal in all nodes' files.
+    pub config: Word,
+    /// [`crate::Status`] bits that the agent sets: active, leaving.
+    pub status: Word,
+    /// Time between two probes, ns.
+    pub keepalive: Word,
+    /// Silence after which a node may be declared dead, ns.
+    pub deadtime: Word,
+    /// Probes that must have stayed unanswered, see [`crate::watch`].
+    pub unanswered_min: Word,
+    /// Age at which an unanswered probe counts, ns.
+    pub grace: Word,
+    /// Gates may be open before this moment (monotonic clock, ns). Renewed by the decision loop alone.
+    pub lease_until: Word,
+    /// Number of the key that outgoing frames are signed with.
+    pub key_current: Word,
+    /// Keys by number.
+    pub keys: [Key; KEYS_MAX],
+    /// By node index.
+    pub nodes: [NodeOrders; NODES_MAX],
+    /// By group index.
+    pub gates: [GateOrders; GROUPS_MAX],
+}
+
+/// One key as HMAC uses it: the hash states after the inner and the outer padded key (RFC 2104).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Key {
+    /// [`crate::mac::SHA1`], [`crate::mac::SHA256`], or 0: no such key.
+    pub method: u32,
+    /// Keeps the layout free of holes.
+    pub pad: u32,
+    /// State after the inner block.
+    pub inner: [u32; 8],
+    /// State after the outer block.
+    pub outer: [u32; 8],
+}
+
+/// What the agent tells about one other node.
+#[repr(C)]
+pub struct NodeOrders {
+    /// The node was heard over a path that the kernel does not see (serial): not dead before this moment.
+    pub heard_elsewhere_until: Word,
+    /// By link.
+    pub links: [LinkOrders; LINKS_MAX],
+}
+
+/// What the agent tells about one link to one node.
+#[repr(C)]
+pub struct LinkOrders {
+    /// Probes sent so far on this link to this node; also the sequence number of the last one. 0: not in use
+    /// or nothing sent yet.
+    pub sent: Word,
+    /// When the last one was sent (monotonic clock, ns).
+    pub sent_at: Word,
+}
+
+/// What the agent tells about one gate.
+#[repr(C)]
+pub struct GateOrders {
+    /// Highest epoch that the election granted to this node. Only grows.
+    pub granted: Word,
+    /// Highest epoch that this node gave up in a planned move. Only grows.
+    pub resigned: Word,
+    /// [`crate::gate::Armed`], packed: take over from whom, with which epoch.
+    pub armed: Word,
+    /// What frames say about this node's plans for the group: [`crate::frame::Claim`] flags and heir.
+    pub plan: Word,
+}
+
+/// What the reflex found. Only the reflex writes it.
+#[repr(C)]
+pub struct Facts {
+    /// Grows with every change that the agent may want to know of.
+    pub version: Word,
+    /// The lease that was last found expired and whose gates are fenced.
+    pub lease_fenced: Word,
+    /// By node index.
+    pub nodes: [NodeFacts; NODES_MAX],
+    /// By group index.
+    pub gates: [GateFacts; GROUPS_MAX],
+    /// What node `n` last claimed of group `g`: [`crate::frame::Claim`], packed.
+    pub claims: [[Word; GROUPS_MAX]; NODES_MAX],
+}
+
+/// What was found out about one node.
+#[repr(C)]
+pub struct NodeFacts {
+    /// The life that answered our challenge; 0: none yet.
+    pub session: Word,
+    /// When it was last heard on any link (monotonic clock, ns).
+    pub heard_at: Word,
+    /// When it was declared dead; 0: it was not.
+    pub dead_at: Word,
+    /// The sender's own clock in the newest frame believed: orders its words over all links.
+    pub said_at: Word,
+    /// Its newest status, whom it hears, its configuration: [`crate::node::Word0`], packed.
+    pub said: Word,
+    /// When a frame in its name was last refused for its key or MAC.
+    pub refused_at: Word,
+    /// How many were refused so far.
+    pub refused: Word,
+    /// By link.
+    pub links: [LinkFacts; LINKS_MAX],
+}
+
+/// What was found out about one link to one node.
+#[repr(C)]
+pub struct LinkFacts {
+    /// Highest sequence number of its probes.
+    pub seen: Word,
+    /// Highest sequence number of ours that it answered.
+    pub answered: Word,
+    /// When it was last heard on this link.
+    pub heard_at: Word,
+    /// When its kernel last answered a probe of ours on this link.
+    pub pong_at: Word,
+    /// Our probes sent when it was last heard: what is sent after that and unanswered counts against it.
+    pub sent_when_heard: Word,
+    /// Interface that it was last heard on.
+    pub ifindex: Word,
+    /// Round trip of the last answered probe, ns.
+    pub rtt: Word,
+    /// Probes received since it last confirmed one of our pongs: does `XDP_TX` really send?
+    pub unconfirmed: Word,
+    /// Frames received.
+    pub received: Word,
+    /// Times between two frames; see [`BUCKETS_MAX`].
+    pub gaps: [Word; BUCKETS_MAX],
+}
+
+/// What the reflex did to one gate.
+#[repr(C)]
+pub struct GateFacts {
+    /// Highest epoch that the reflex took over with. Only grows.
+    pub taken: Word,
+    /// Highest epoch that is fenced. Only grows.
+    pub fenced: Word,
+    /// Highest epoch heard of as open elsewhere. Only grows.
+    pub rival: Word,
+    /// Why it was last fenced: [`crate::Reason`].
+    pub reason: Word,
+    /// When it last opened by a takeover (monotonic clock, ns).
+    pub taken_at: Word,
+    /// When the first ARP request was answered after that.
+    pub first_arp_at: Word,
+}
+
+/// A VIP, as the kernel looks it up by address when ARP asks for it. The agent writes it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Vip {
+    /// Group that serves it.
+    pub group: u32,
+    /// Interface that it lives on.
+    pub ifindex: u32,
+    /// That interface's MAC address.
+    pub mac: [u8; 6],
+    /// 1: answered as soon as the gate is open. 0: behind another resource, closed until the agent says so.
+    pub ready: u8,
+    /// 1: `XDP_TX` is known to work on the interface. 0: the stack answers.
+    pub bounce: u8,
+}
+
+/// Reads a table by an index that may be anything: out of range reads the masked one. The lengths are
+/// powers of two, so that a verifier sees the bound.
+macro_rules! at {
+    ($table:expr, $index:expr) => {{
+        let table = &$table;
+        let mask = table.len() - 1;
+        &table[($index as usize) & mask]
+    }};
+}
+pub(crate) use at;
+
+const _: () = assert!(NODES_MAX.is_power_of_two() && LINKS_MAX.is_power_of_two());
+const _: () = assert!(GROUPS_MAX.is_power_of_two() && KEYS_MAX.is_power_of_two());
+const _: () = assert!(size_of::<Key>() == 72 && size_of::<Vip>() == 16);

@@ -1,0 +1,226 @@
+//! Message authentication: HMAC-SHA1 and HMAC-SHA256 (RFC 2104, FIPS 180-4) over the signed part of a frame.
+//!
+//! Own code because the kernel needs it: the usual crates' 80-word schedule breaks the 512 bytes of stack
+//! that a BPF program has. The schedule here is 16 words that roll, and all state lies in a [`Scratch`]
+//! that is a per-CPU map value there. The tests compare it with the `sha1`, `sha2` and `hmac` crates.
+
+use crate::frame::{Frame, SIGNED_LEN};
+use crate::layout::Key;
+
+/// [`Key::method`]: HMAC-SHA1, 20 bytes.
+pub const SHA1: u32 = 1;
+/// [`Key::method`]: HMAC-SHA256, 32 bytes.
+pub const SHA256: u32 = 2;
+
+/// Bytes of the longest MAC.
+pub const MAC_LEN: usize = 32;
+const BLOCK_LEN: usize = 64;
+
+/// Work space of one computation.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Scratch {
+    /// The message schedule: 16 words that roll.
+    w: [u32; 16],
+    /// The running state, in the end the digest.
+    h: [u32; 8],
+}
+
+/// Why there is no key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyTooLong;
+
+impl Key {
+    /// Prepares a key for use. `secret` is at most one block (64 bytes); a longer one is to be hashed by
+    /// the caller first, as RFC 2104 says.
+    ///
+    /// # Errors
+    /// When `secret` is longer.
+    pub fn new(method: u32, secret: &[u8]) -> Result<Self, KeyTooLong> {
+        if secret.len() > BLOCK_LEN {
+            return Err(KeyTooLong);
+        }
+        let mut block = [0u8; BLOCK_LEN];
+        block[..secret.len()].copy_from_slice(secret);
+        let mut scratch = Scratch::default();
+        let mut state = |pad: u8| {
+            for (word, bytes) in scratch.w.iter_mut().zip(block.chunks_exact(4)) {
+                *word = u32::from_be_bytes([bytes[0] ^ pad, bytes[1] ^ pad, bytes[2] ^ pad, bytes[3] ^ pad]);
+            }
+            scratch.h = if method == SHA1 { SHA1_START } else { SHA256_START };
+            compress(method, &mut scratch);
+            scratch.h
+        };
+        Ok(Self { method, pad: 0, inner: state(0x36), outer: state(0x5c) })
+    }
+}
+
+/// Whether the frame carries the MAC that `key` makes.
+#[inline(always)]
+pub fn verify(key: &Key, frame: &Frame, scratch: &mut Scratch) -> bool {
+    compute(key, frame, scratch);
+    let mut difference = 0u32;
+    for i in 0..MAC_LEN / 4 {
+        difference |= mac_word(frame, i) ^ digest_word(key.method, scratch, i);
+    }
+    difference == 0
+}
+
+/// Writes the MAC that `key` makes into the frame.
+#[inline(always)]
+pub fn sign(key: &Key, frame: &mut Frame, scratch: &mut Scratch) {
+    compute(key, frame, scratch);
+    for i in 0..MAC_LEN / 4 {
+        let bytes = digest_word(key.method, scratch, i).to_be_bytes();
+        frame.bytes[SIGNED_LEN + i * 4..SIGNED_LEN + i * 4 + 4].copy_from_slice(&bytes);
+    }
+}
+
+#[inline(always)]
+fn mac_word(frame: &Frame, i: usize) -> u32 {
+    let at = SIGNED_LEN + i * 4;
+    let b = &frame.bytes;
+    u32::from_be_bytes([b[at], b[at + 1], b[at + 2], b[at + 3]])
+}
+
+/// Word `i` of the MAC: the digest, then zeros up to [`MAC_LEN`].
+#[inline(always)]
+fn digest_word(method: u32, scratch: &Scratch, i: usize) -> u32 {
+    if method == SHA1 && i >= 5 { 0 } else { scratch.h[i] }
+}
+
+/// HMAC over the signed part: two inner blocks, one outer. The digest is left in `scratch.h`.
+#[inline(never)]
+fn compute(key: &Key, frame: &Frame, scratch: &mut Scratch) {
+    scratch.h = key.inner;
+    load(frame, 0, scratch);
+    compress(key.method, scratch);
+
+    // The second block: 48 bytes of the frame, the end mark, and the length with the key block, in bits.
+    load(frame, BLOCK_LEN, scratch);
+    scratch.w[12] = 0x8000_0000;
+    scratch.w[13] = 0;
+    scratch.w[14] = 0;
+    scratch.w[15] = ((BLOCK_LEN + SIGNED_LEN) * 8) as u32;
+    compress(key.method, scratch);
+
+    let words = if key.method == SHA1 { 5 } else { 8 };
+    for i in 0..16 {
+        scratch.w[i] = if i < words { scratch.h[i & 7] } else { 0 };
+    }
+    scratch.w[words] = 0x8000_0000;
+    scratch.w[15] = ((BLOCK_LEN + words * 4) * 8) as u32;
+    scratch.h = key.outer;
+    compress(key.method, scratch);
+}
+
+/// Loads up to a block of the signed part, from byte `from`, into the schedule.
+#[inline(always)]
+fn load(frame: &Frame, from: usize, scratch: &mut Scratch) {
+    let words = if from == 0 { 16 } else { (SIGNED_LEN - BLOCK_LEN) / 4 };
+    for i in 0..words {
+        let at = from + i * 4;
+        let b = &frame.bytes;
+        scratch.w[i] = u32::from_be_bytes([b[at], b[at + 1], b[at + 2], b[at + 3]]);
+    }
+}
+
+#[inline(always)]
+fn compress(method: u32, scratch: &mut Scratch) {
+    if method == SHA1 { sha1_block(scratch) } else { sha256_block(scratch) }
+}
+
+const SHA1_START: [u32; 8] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0, 0, 0, 0];
+const SHA256_START: [u32; 8] =
+    [0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19];
+
+/// One block of SHA-1 (FIPS 180-4, 6.1.3, the variant with a 16-word schedule).
+#[inline(never)]
+fn sha1_block(scratch: &mut Scratch) {
+    let [mut a, mut b, mut c, mut d, mut e, ..] = scratch.h;
+    for t in 0..80usize {
+        let (f, k) = if t < 20 {
+            ((b & c) | (!b & d), 0x5a82_7999)
+        } else if t < 40 {
+            (b ^ c ^ d, 0x6ed9_eba1)
+        } else if t < 60 {
+            ((b & c) | (b & d) | (c & d), 0x8f1b_bcdc)
+        } else {
+            (b ^ c ^ d, 0xca62_c1d6u32)
+        };
+        let w = if t < 16 {
+            scratch.w[t & 15]
+        } else {
+            let mixed = scratch.w[(t + 13) & 15]
+                ^ scratch.w[(t + 8) & 15]
+                ^ scratch.w[(t + 2) & 15]
+                ^ scratch.w[t & 15];
+            let mixed = mixed.rotate_left(1);
+            scratch.w[t & 15] = mixed;
+            mixed
+        };
+        let next = a.rotate_left(5).wrapping_add(f).wrapping_add(e).wrapping_add(k).wrapping_add(w);
+        e = d;
+        d = c;
+        c = b.rotate_left(30);
+        b = a;
+        a = next;
+    }
+    let h = &mut scratch.h;
+    h[0] = h[0].wrapping_add(a);
+    h[1] = h[1].wrapping_add(b);
+    h[2] = h[2].wrapping_add(c);
+    h[3] = h[3].wrapping_add(d);
+    h[4] = h[4].wrapping_add(e);
+}
+
+/// One block of SHA-256 (FIPS 180-4, 6.2.2).
+#[inline(never)]
+fn sha256_block(scratch: &mut Scratch) {
+    let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = scratch.h;
+    for t in 0..64usize {
+        let w = if t < 16 {
+            scratch.w[t & 15]
+        } else {
+            let w1 = scratch.w[(t + 14) & 15];
+            let w0 = scratch.w[(t + 1) & 15];
+            let s1 = w1.rotate_right(17) ^ w1.rotate_right(19) ^ (w1 >> 10);
+            let s0 = w0.rotate_right(7) ^ w0.rotate_right(18) ^ (w0 >> 3);
+            let mixed =
+                scratch.w[t & 15].wrapping_add(s0).wrapping_add(scratch.w[(t + 9) & 15]).wrapping_add(s1);
+            scratch.w[t & 15] = mixed;
+            mixed
+        };
+        let s1 = e.rotate_right(6) ^ e.rotate_right(11) ^ e.rotate_right(25);
+        let choice = (e & f) ^ (!e & g);
+        let t1 = h.wrapping_add(s1).wrapping_add(choice).wrapping_add(SHA256_ROUNDS[t & 63]).wrapping_add(w);
+        let s0 = a.rotate_right(2) ^ a.rotate_right(13) ^ a.rotate_right(22);
+        let majority = (a & b) ^ (a & c) ^ (b & c);
+        h = g;
+        g = f;
+        f = e;
+        e = d.wrapping_add(t1);
+        d = c;
+        c = b;
+        b = a;
+        a = t1.wrapping_add(s0).wrapping_add(majority);
+    }
+    for (word, add) in scratch.h.iter_mut().zip([a, b, c, d, e, f, g, h]) {
+        *word = word.wrapping_add(add);
+    }
+}
+
+#[rustfmt::skip]
+static SHA256_ROUNDS: [u32; 64] = [
+    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
+    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
+    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
+    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
+    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
+    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
+    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
+    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2,
+];
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,364 @@
+//! Frames in and out: who is believed, what is stamped, what is answered.
+//!
+//! A node is *admitted* when it answers a challenge: a pong that names our session and a probe of ours that
+//! was not answered before. Sessions are random per life, so recorded frames of an earlier life, ours or
+//! its, fit nowhere (R6). Until then its probes are answered, so that it can admit us, and not believed.
+
+use crate::frame::{Claim, Frame, Kind, Status};
+use crate::gate;
+use crate::layout::{Facts, LinkFacts, NodeFacts, Orders, at};
+use crate::mac::{self, Scratch};
+use crate::verdict::{Event, EventKind, Sink, Verdict};
+use crate::{BUCKETS_MAX, CLAIMS_PER_FRAME, GROUPS_MAX, NODES_MAX};
+
+/// The frame under work and what is known about its arrival: a per-CPU map value in the kernel.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct Desk {
+    /// The frame that came in; after an answering verdict, the answer.
+    pub frame: Frame,
+    /// When it came in (monotonic clock, ns).
+    pub now: u64,
+    /// Interface that it came in by.
+    pub ifindex: u64,
+    /// Room for the MAC.
+    pub scratch: Scratch,
+}
+
+/// A node's newest word about itself, packed into [`NodeFacts::said`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// [`Status`] bits.
+    pub status: u8,
+    /// Nodes that it hears, bit by index.
+    pub hears: u16,
+    /// Digest of its configuration.
+    pub config: u32,
+}
+
+impl Said {
+    /// As one word; never 0.
+    #[inline(always)]
+    #[must_use]
+    pub const fn pack(self) -> u64 {
+        (self.config as u64) << 32 | (self.hears as u64) << 16 | (self.status as u64) << 8 | 1
+    }
+
+    /// From one word.
+    #[must_use]
+    #[allow(clippy::cast_possible_truncation, reason = "takes the word apart")]
+    pub const fn unpack(word: u64) -> Self {
+        Self { status: (word >> 8) as u8, hears: (word >> 16) as u16, config: (word >> 32) as u32 }
+    }
+}
+
+/// Time between two reports that a node's frames are refused, ns.
+const REFUSED_REPORT_NS: u64 = 1_000_000_000;
+
+/// Takes the frame on the desk. After [`Verdict::ProbeAnswered`] and [`Verdict::ProbeUnproven`] the desk
+/// holds the pong to send back.
+#[inline(always)]
+pub fn on_frame<S: Sink>(orders: &Orders, facts: &Facts, desk: &mut Desk, sink: &mut S) -> Verdict {
+    let Some(kind) = desk.frame.kind() else { return Verdict::BadFormat };
+    let own = orders.own.get();
+    let source = desk.frame.source();
+    if u64::from(desk.frame.destination()) != own
+        || u64::from(source) == own
+        || u64::from(source) >= orders.nodes_len.get()
+        || source as usize >= NODES_MAX
+    {
+        return Verdict::BadNode;
+    }
+    let node = at!(facts.nodes, source);
+    let key = at!(orders.keys, desk.frame.key());
+    if desk.frame.key() as usize >= orders.keys.len() || key.method == 0 {
+        refuse(node, source, desk.now, sink);
+        return Verdict::UnknownKey;
+    }
+    if !mac::verify(key, &desk.frame, &mut desk.scratch) {
+        refuse(node, source, desk.now, sink);
+        return Verdict::BadMac;
+    }
+    match kind {
+        Kind::Probe => on_probe(orders, facts, desk, sink),
+        Kind::Pong => on_pong(orders, facts, desk, sink),
+    }
+}
+
+/// Notes that somebody uses this node's name without its key. Anybody can do that, so it changes nothing but
+/// a counter and an alarm.
+#[inline(always)]
+fn refuse<S: Sink>(node: &NodeFacts, source: u8, now: u64, sink: &mut S) {
+    node.refused.add(1);
+    if now.saturating_sub(node.refused_at.get()) >= REFUSED_REPORT_NS || node.refused_at.get() == 0 {
+        node.refused_at.set(now);
+        sink.emit(event(EventKind::NodeRefused, source, now));
+    }
+}
+
+/// A probe: believed if its sender was admitted and it is new; answered unless it is a replay.
+#[inline(always)]
+fn on_probe<S: Sink>(orders: &Orders, facts: &Facts, desk: &mut Desk, sink: &mut S) -> Verdict {
+    let source = desk.frame.source();
+    let node = at!(facts.nodes, source);
+    let link = at!(node.links, desk.frame.link());
+    let admitted = node.session.get() == desk.frame.session();
+    if admitted {
+        if !link.seen.raise(desk.frame.seq()) {
+            return Verdict::Replayed;
+        }
+        if desk.frame.status() & Status::PONG_HEARD != 0 {
+            link.unconfirmed.set(0);
+        } else {
+            link.unconfirmed.add(1);
+        }
+        believe(orders, facts, desk, sink);
+    } else {
+        link.unconfirmed.add(1);
+    }
+    make_pong(orders, facts, desk, sink);
+    if admitted { Verdict::ProbeAnswered } else { Verdict::ProbeUnproven }
+}
+
+/// A pong: fits this life and a probe that was not answered yet, or is refused. It admits its sender.
+#[inline(always)]
+fn on_pong<S: Sink>(orders: &Orders, facts: &Facts, desk: &mut Desk, sink: &mut S) -> Verdict {
+    let source = desk.frame.source();
+    let node = at!(facts.nodes, source);
+    let link = at!(node.links, desk.frame.link());
+    let sent = at!(at!(orders.nodes, source).links, desk.frame.link());
+    if desk.frame.peer_session() != orders.session.get() {
+        return Verdict::Stale;
+    }
+    let seq = desk.frame.seq();
+    if seq > sent.sent.get() || !link.answered.raise(seq) {
+        return Verdict::Replayed;
+    }
+    if node.session.get() != desk.frame.session() {
+        admit(orders, facts, desk, sink);
+    }
+    link.pong_at.set(desk.now);
+    if seq == sent.sent.get() {
+        link.rtt.set(desk.now.saturating_sub(sent.sent_at.get()));
+    }
+    believe(orders, facts, desk, sink);
+    if desk.frame.status() & Status::LEASE == 0 {
+        gate::take_over_all(orders, facts, source, desk.now, sink);
+    }
+    Verdict::PongTaken
+}
+
+/// A new life of a node: nothing that its last life said counts any more, and what that held is free.
+#[inline(never)]
+fn admit<S: Sink>(orders: &Orders, facts: &Facts, desk: &Desk, sink: &mut S) {
+    let source = desk.frame.source();
+    let node = at!(facts.nodes, source);
+    let had_a_life = node.session.get() != 0;
+    let len = orders.groups_len.get();
+    let claims = at!(facts.claims, source);
+    for group in 0..GROUPS_MAX {
+        if group as u64 >= len {
+            break;
+        }
+        at!(claims, group).set(0);
+    }
+    for link in &node.links {
+        link.seen.set(0);
+    }
+    node.said_at.set(0);
+    node.said.set(0);
+    node.session.set(desk.frame.session());
+    facts.version.add(1);
+    sink.emit(event(EventKind::NodeAdmitted, source, desk.now));
+    if had_a_life {
+        gate::take_over_all(orders, facts, source, desk.now, sink);
+    }
+}
+
+/// Stamps an authentic, fresh frame and acts on its words.
+#[inline(always)]
+fn believe<S: Sink>(orders: &Orders, facts: &Facts, desk: &Desk, sink: &mut S) {
+    let (source, now) = (desk.frame.source(), desk.now);
+    let node = at!(facts.nodes, source);
+    let link_index = desk.frame.link();
+    let link = at!(node.links, link_index);
+    let sent = at!(at!(orders.nodes, source).links, link_index).sent.get();
+    stamp(link, now, desk.ifindex, sent);
+    node.heard_at.set(now);
+    if node.dead_at.get() != 0 {
+        node.dead_at.set(0);
+        facts.version.add(1);
+        sink.emit(event(EventKind::NodeAlive, source, now));
+    }
+    // Words of one source count in the order in which it spoke, whichever link was faster.
+    if !node.said_at.raise(desk.frame.at()) {
+        return;
+    }
+    let said =
+        Said { status: desk.frame.status(), hears: desk.frame.hears(), config: desk.frame.config() }.pack();
+    // Whether our pong arrived is no news.
+    let news = (said ^ node.said.get()) & !(u64::from(Status::PONG_HEARD) << 8) != 0;
+    node.said.set(said);
+    let changed = hear_claims(orders, facts, desk, sink);
+    if news || changed {
+        facts.version.add(1);
+        sink.emit(event(EventKind::NodeSaid, source, now));
+    }
+}
+
+#[inline(always)]
+fn stamp(link: &LinkFacts, now: u64, ifindex: u64, sent: u64) {
+    let before = link.heard_at.get();
+    if before != 0 {
+        let gap = now.saturating_sub(before) >> 10;
+        at_bucket(link, gap);
+    }
+    link.heard_at.set(now);
+    link.ifindex.set(ifindex);
+    link.sent_when_heard.set(sent);
+    link.received.add(1);
+}
+
+/// Counts a gap of `gap` units of 1024 ns in the bucket of its highest bit.
+#[inline(always)]
+fn at_bucket(link: &LinkFacts, gap: u64) {
+    // No leading-zeros instruction before BPF v4: halve the range instead.
+    let (mut rest, mut bucket) = (gap, 0usize);
+    for step in [16, 8, 4, 2, 1] {
+        if rest >> step != 0 {
+            rest >>= step;
+            bucket += step as usize;
+        }
+    }
+    if gap != 0 {
+        bucket += 1;
+    }
+    if bucket >= BUCKETS_MAX {
+        bucket = BUCKETS_MAX - 1;
+    }
+    link.gaps[bucket].add(1);
+}
+
+/// Stores the claims of a frame and acts on them; true if one changed.
+#[inline(always)]
+fn hear_claims<S: Sink>(orders: &Orders, facts: &Facts, desk: &Desk, sink: &mut S) -> bool {
+    let source = desk.frame.source();
+    let len = orders.groups_len.get();
+    let first = u32::from(desk.frame.page()) * CLAIMS_PER_FRAME as u32;
+    let claims = at!(facts.claims, source);
+    let mut changed = false;
+    for i in 0..CLAIMS_PER_FRAME {
+        let group = first + i as u32;
+        if u64::from(group) >= len {
+            break;
+        }
+        let claim = desk.frame.claim(i);
+        let word = at!(claims, group);
+        if word.get() != claim.pack() {
+            word.set(claim.pack());
+            changed = true;
+        }
+        gate::on_claim(orders, facts, source, group, claim, desk.now, sink);
+    }
+    changed
+}
+
+/// Turns the probe on the desk into its pong, signed.
+#[inline(always)]
+fn make_pong<S: Sink>(orders: &Orders, facts: &Facts, desk: &mut Desk, sink: &mut S) {
+    let now = desk.now;
+    let lease = gate::check_lease(orders, facts, now, sink);
+    let (to, from) = (desk.frame.source(), desk.frame.destination());
+    let session = desk.frame.session();
+    desk.frame.set_kind(Kind::Pong);
+    desk.frame.set_source(from);
+    desk.frame.set_destination(to);
+    desk.frame.set_peer_session(session);
+    write_state(orders, facts, desk, lease);
+}
+
+/// Writes a probe to `to` onto the desk, signed. `seq` must be one more than the last on this link.
+pub fn make_probe<S: Sink>(orders: &Orders, facts: &Facts, desk: &mut Desk, probe: &Probe, sink: &mut S) {
+    desk.now = probe.now;
+    let lease = gate::check_lease(orders, facts, probe.now, sink);
+    desk.frame = Frame::default();
+    desk.frame.set_kind(Kind::Probe);
+    desk.frame.set_source(orders.own.get() as u8);
+    desk.frame.set_destination(probe.to);
+    desk.frame.set_link(probe.link);
+    desk.frame.set_seq(probe.seq);
+    desk.frame.set_page(probe.page);
+    desk.frame.set_peer_session(at!(facts.nodes, probe.to).session.get());
+    write_state(orders, facts, desk, lease);
+}
+
+/// What is particular to one probe.
+#[derive(Clone, Copy, Debug)]
+pub struct Probe {
+    /// Node that it goes to.
+    pub to: u8,
+    /// Link that it goes by.
+    pub link: u8,
+    /// Its number.
+    pub seq: u64,
+    /// Groups that it tells of and asks for.
+    pub page: u8,
+    /// Now (monotonic clock, ns).
+    pub now: u64,
+}
+
+/// Writes what every frame says of its sender, and signs it. Destination, link and page are there already.
+#[inline(always)]
+fn write_state(orders: &Orders, facts: &Facts, desk: &mut Desk, lease: bool) {
+    let now = desk.now;
+    let node = at!(facts.nodes, desk.frame.destination());
+    let link = at!(node.links, desk.frame.link());
+    let deadtime = orders.deadtime.get();
+    let mut status = orders.status.get() as u8 & (Status::ACTIVE | Status::LEAVING);
+    if lease {
+        status |= Status::LEASE;
+    }
+    if link.pong_at.get() != 0 && now.saturating_sub(link.pong_at.get()) < deadtime {
+        status |= Status::PONG_HEARD;
+    }
+    desk.frame.set_status(status);
+    desk.frame.set_session(orders.session.get());
+    desk.frame.set_at(now);
+    desk.frame.set_config(orders.config.get() as u32);
+    desk.frame.set_hears(hears(orders, facts, now));
+    let len = orders.groups_len.get();
+    let first = u32::from(desk.frame.page()) * CLAIMS_PER_FRAME as u32;
+    for i in 0..CLAIMS_PER_FRAME {
+        let group = first + i as u32;
+        let claim = if u64::from(group) < len { gate::claim(orders, facts, group) } else { Claim::default() };
+        desk.frame.set_claim(i, claim);
+    }
+    let number = orders.key_current.get();
+    desk.frame.set_key(number as u8);
+    mac::sign(at!(orders.keys, number), &mut desk.frame, &mut desk.scratch);
+}
+
+/// The nodes that this one heard within deadtime, bit by index.
+#[inline(always)]
+pub fn hears(orders: &Orders, facts: &Facts, now: u64) -> u16 {
+    let (len, deadtime) = (orders.nodes_len.get(), orders.deadtime.get());
+    let mut bits = 0u16;
+    for i in 0..NODES_MAX {
+        if i as u64 >= len {
+            break;
+        }
+        let node = at!(facts.nodes, i);
+        if node.session.get() != 0 && now.saturating_sub(node.heard_at.get()) < deadtime {
+            bits |= 1 << i;
+        }
+    }
+    bits
+}
+
+#[inline(always)]
+fn event(kind: EventKind, node: u8, at: u64) -> Event {
+    Event { at, epoch: 0, kind: kind as u32, node: u32::from(node), group: 0, detail: 0 }
+}
+
+#[cfg(test)]
+mod tests;
