@@ -1,1 +1,3 @@
-//! The agent.
+//! The agent of xbeat: keeps virtual IP addresses alive on a group of nodes.
+pub mod datapath;
+pub mod sys;

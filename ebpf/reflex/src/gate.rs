@@ -13,7 +13,7 @@
 use crate::frame::{Claim, ClaimState};
 use crate::layout::{Facts, GateFacts, GateOrders, Orders, at};
 use crate::verdict::{Event, EventKind, Reason, Sink};
-use crate::{GROUPS_MAX, NODES_MAX};
+use crate::{NODES_MAX, groups};
 
 /// An armed takeover: if `holder` dies, resigns or is fenced, open with `epoch`. Packed into one word, so
 /// that it is read whole.
@@ -140,11 +140,7 @@ pub fn check_lease<S: Sink>(orders: &Orders, facts: &Facts, now: u64, sink: &mut
 /// Fences every gate that is open or armed.
 #[inline(never)]
 pub fn fence_all<S: Sink>(orders: &Orders, facts: &Facts, reason: Reason, now: u64, sink: &mut S) {
-    let len = orders.groups_len.get();
-    for group in 0..GROUPS_MAX as u32 {
-        if u64::from(group) >= len {
-            break;
-        }
+    groups::for_each(orders.groups_len.get(), |group| {
         let gate_orders = at!(orders.gates, group);
         let mut upto = held(gate_orders, at!(facts.gates, group));
         if let Some(armed) = Armed::unpack(gate_orders.armed.get())
@@ -153,7 +149,7 @@ pub fn fence_all<S: Sink>(orders: &Orders, facts: &Facts, reason: Reason, now: u
             upto = u64::from(armed.epoch);
         }
         fence(orders, facts, group, upto, reason, now, sink);
-    }
+    });
 }
 
 /// Fences group `group` up to and including epoch `upto` (R2: for good).
@@ -219,13 +215,7 @@ pub fn take_over<S: Sink>(orders: &Orders, facts: &Facts, group: u32, holder: u8
 /// Opens every gate that is armed against `holder`: it is dead, or all its gates are fenced.
 #[inline(never)]
 pub fn take_over_all<S: Sink>(orders: &Orders, facts: &Facts, holder: u8, now: u64, sink: &mut S) {
-    let len = orders.groups_len.get();
-    for group in 0..GROUPS_MAX as u32 {
-        if u64::from(group) >= len {
-            break;
-        }
-        take_over(orders, facts, group, holder, now, sink);
-    }
+    groups::for_each(orders.groups_len.get(), |group| take_over(orders, facts, group, holder, now, sink));
 }
 
 /// Acts on what `source` claims of group `group`: R5 if it holds the group with a higher epoch, R4 if it gave

@@ -23,6 +23,9 @@ pub struct Orders {
     pub groups_len: Word,
     /// UDP port that frames come in by.
     pub port: Word,
+    /// Own IPv4 addresses that frames come to, each as its four bytes lie in a packet; 0: unused. What goes to
+    /// any other address is somebody else's traffic passing through.
+    pub addresses: [Word; LINKS_MAX],
     /// Digest of what must be equal in all nodes' files.
     pub config: Word,
     /// [`crate::Status`] bits that the agent sets: active, leaving.
@@ -185,6 +188,18 @@ pub struct Vip {
     pub ready: u8,
     /// 1: `XDP_TX` is known to work on the interface. 0: the stack answers.
     pub bounce: u8,
+}
+
+impl Vip {
+    /// As the value of a BPF map.
+    #[must_use]
+    pub const fn to_bytes(self) -> [u8; 16] {
+        let (g, i, m) = (self.group.to_ne_bytes(), self.ifindex.to_ne_bytes(), self.mac);
+        [
+            g[0], g[1], g[2], g[3], i[0], i[1], i[2], i[3], m[0], m[1], m[2], m[3], m[4], m[5], self.ready,
+            self.bounce,
+        ]
+    }
 }
 
 /// Reads a table by an index that may be anything: out of range reads the masked one. The lengths are

@@ -22,6 +22,7 @@
 pub mod arp;
 pub mod frame;
 pub mod gate;
+mod groups;
 pub mod layout;
 pub mod mac;
 pub mod node;

@@ -176,6 +176,23 @@ pub struct Event {
     pub detail: u32,
 }
 
+impl Event {
+    /// From a record of the ring buffer; `None` if it is shorter than an event.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let long = |at: usize| Some(u64::from_ne_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
+        let short = |at: usize| Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+        Some(Self {
+            at: long(0)?,
+            epoch: long(8)?,
+            kind: short(16)?,
+            node: short(20)?,
+            group: short(24)?,
+            detail: short(28)?,
+        })
+    }
+}
+
 /// Where the reflex leaves its events: a BPF ring buffer, a queue, a test's vector.
 pub trait Sink {
     /// Takes one event; may drop it when full.

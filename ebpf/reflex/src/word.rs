@@ -3,7 +3,9 @@
 //! Kernel and agent touch the same memory at the same time, so every field is a word that is read and
 //! written whole. Words that several CPUs write are *monotone*: they only grow, by [`Word::raise`].
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::AtomicU64;
+#[cfg(not(target_arch = "bpf"))]
+use core::sync::atomic::Ordering;
 
 /// A 64-bit word in shared memory.
 #[derive(Debug, Default)]
@@ -11,26 +13,14 @@ use core::sync::atomic::{AtomicU64, Ordering};
 pub struct Word(AtomicU64);
 
 /// How often [`Word::raise`] tries before it takes the drastic way. Each failed try means that another CPU
-/// raised the same word meanwhile, so more tries than CPUs can only happen on very large machines.
-const RAISE_TRIES: u32 = 32;
+/// raised the same word meanwhile, so running out of tries takes as many CPUs within a few nanoseconds.
+const RAISE_TRIES: u32 = 8;
 
 impl Word {
     /// A word that holds `value`.
     #[must_use]
     pub const fn new(value: u64) -> Self {
         Self(AtomicU64::new(value))
-    }
-
-    /// What the word holds now.
-    #[inline(always)]
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// Stores `value`. Only for words with a single writer.
-    #[inline(always)]
-    pub fn set(&self, value: u64) {
-        self.0.store(value, Ordering::Relaxed);
     }
 
     /// Makes the word at least `value`; true if it was lower before. Never lowers it, also when several
@@ -59,32 +49,59 @@ impl Word {
         self.fetch_add(n);
     }
 
-    #[cfg(not(target_arch = "bpf"))]
+}
+
+#[cfg(not(target_arch = "bpf"))]
+impl Word {
+    /// What the word holds now.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Stores `value`. Only for words with a single writer.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
     fn compare_exchange(&self, old: u64, new: u64) -> u64 {
         match self.0.compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst) {
             Ok(found) | Err(found) => found,
         }
     }
 
-    #[cfg(not(target_arch = "bpf"))]
     fn or(&self, value: u64) {
         self.0.fetch_or(value, Ordering::SeqCst);
     }
 
-    #[cfg(not(target_arch = "bpf"))]
     fn fetch_add(&self, n: u64) {
         self.0.fetch_add(n, Ordering::Relaxed);
     }
 }
 
-/// The BPF target has no read-modify-write in `core::sync::atomic`; its instruction set (v3) does.
+/// On the BPF target `core::sync::atomic` is of no use: LLVM selects no instruction for its loads and stores
+/// before v4, and it has no read-modify-write. The instruction set (v3) has; plain 64-bit loads and stores
+/// are single instructions.
 #[cfg(target_arch = "bpf")]
 #[allow(unsafe_code, reason = "the instruction set's own atomics, reached by intrinsics")]
 impl Word {
+    /// What the word holds now.
+    #[inline(always)]
+    pub fn get(&self) -> u64 {
+        // SAFETY: the pointer comes from a live, aligned AtomicU64.
+        unsafe { self.0.as_ptr().read_volatile() }
+    }
+
+    /// Stores `value`. Only for words with a single writer.
+    #[inline(always)]
+    pub fn set(&self, value: u64) {
+        // SAFETY: as above.
+        unsafe { self.0.as_ptr().write_volatile(value) };
+    }
+
     #[inline(always)]
     fn compare_exchange(&self, old: u64, new: u64) -> u64 {
         use core::intrinsics::{AtomicOrdering::SeqCst, atomic_cxchg};
-        // SAFETY: the pointer comes from a live, aligned AtomicU64.
+        // SAFETY: as above.
         unsafe { atomic_cxchg::<u64, { SeqCst }, { SeqCst }>(self.0.as_ptr(), old, new).0 }
     }
 

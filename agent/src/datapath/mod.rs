@@ -1,0 +1,16 @@
+//! Where decisions become packets: the kernel programs, or sockets where those cannot be had; addresses and their
+//! announcement.
+
+pub mod xdp;
+
+/// How the reflex runs on an interface, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// XDP in the driver.
+    Native,
+    /// XDP in the network stack: any interface, a little slower.
+    Generic,
+    /// No kernel program: the agent's own thread runs the reflex.
+    None,
+}

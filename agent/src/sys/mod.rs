@@ -1,0 +1,9 @@
+//! The only module with `unsafe`: shared tables, scheduling, sockets' raw addresses. Each block says why it is sound
+//! and each function is safe to call.
+#![allow(unsafe_code, reason = "the calls here have no safe wrapper in a well-kept crate; see each block")]
+
+pub mod clock;
+pub mod schedule;
+pub mod table;
+
+pub use table::Table;

@@ -1,0 +1,93 @@
+//! The maps, with who writes and who reads each.
+
+use aya_ebpf::{
+    bindings::bpf_timer,
+    btf_maps::{Array, HashMap, PerCpuArray, RingBuf},
+    macros::btf_map,
+};
+use reflex::layout::{Facts, Orders, Vip};
+use reflex::node::Desk;
+use reflex::verdict::{Event, Sink, VERDICTS, Verdict};
+use reflex::NODES_MAX;
+
+const BPF_F_MMAPABLE: usize = 1024;
+
+/// Written by the agent, through a memory mapping; read here.
+#[btf_map]
+static ORDERS: Array<Orders, 1, BPF_F_MMAPABLE> = Array::new();
+
+/// Written here; read by the agent, through a memory mapping.
+#[btf_map]
+static FACTS: Array<Facts, 1, BPF_F_MMAPABLE> = Array::new();
+
+/// VIPs by address, four bytes as they lie in a packet. Written by the agent, read here.
+#[btf_map]
+static VIPS: HashMap<u32, Vip, 2048> = HashMap::new();
+
+/// Packets by verdict. Written here, read by the agent.
+#[btf_map]
+static COUNTERS: PerCpuArray<u64, VERDICTS> = PerCpuArray::new();
+
+/// The frame under work. Of no interest to the agent.
+#[btf_map]
+static DESK: PerCpuArray<Desk, 1> = PerCpuArray::new();
+
+/// Changes, for the agent to wake up on.
+#[btf_map]
+static EVENTS: RingBuf<Event, 65536> = RingBuf::new();
+
+/// One timer per node, alone in its map: an update from userspace would cancel it, and a program on a
+/// tracepoint may not touch a map with timers.
+#[btf_map]
+pub(crate) static WATCHES: Array<Watch, NODES_MAX> = Array::new();
+
+/// The value of [`WATCHES`].
+#[repr(C)]
+pub(crate) struct Watch {
+    pub(crate) timer: bpf_timer,
+}
+
+/// The agent's orders.
+#[inline(always)]
+pub(crate) fn orders() -> Option<&'static Orders> {
+    ORDERS.get(0)
+}
+
+/// What was found.
+#[inline(always)]
+pub(crate) fn facts() -> Option<&'static Facts> {
+    FACTS.get(0)
+}
+
+/// The VIP with that address.
+#[inline(always)]
+pub(crate) fn vip(address: [u8; 4]) -> Option<&'static Vip> {
+    // SAFETY: the agent replaces values whole and removes a VIP only after its group's gate is shut.
+    unsafe { VIPS.get(&u32::from_ne_bytes(address)) }
+}
+
+/// This CPU's desk.
+#[inline(always)]
+pub(crate) fn desk() -> Option<&'static mut Desk> {
+    // SAFETY: one program at a time works on a CPU's slot: XDP runs in softirq, or with softirqs off.
+    DESK.get_ptr_mut(0).map(|desk| unsafe { &mut *desk })
+}
+
+/// Counts a packet.
+#[inline(always)]
+pub(crate) fn count(verdict: Verdict) {
+    if let Some(counter) = COUNTERS.get_ptr_mut(verdict as u32) {
+        // SAFETY: this CPU's own slot.
+        unsafe { *counter += 1 };
+    }
+}
+
+/// The ring buffer as the reflex's sink; full means dropped.
+pub(crate) struct Ring;
+
+impl Sink for Ring {
+    #[inline(always)]
+    fn emit(&mut self, event: Event) {
+        let _ = EVENTS.output(&event, 0);
+    }
+}

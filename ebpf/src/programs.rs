@@ -1,0 +1,129 @@
+//! The programs: each turns a verdict into an action.
+
+use aya_ebpf::{
+    bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_TX},
+    helpers::bpf_ktime_get_ns,
+    macros::xdp,
+    programs::XdpContext,
+};
+use aya_log_ebpf::warn;
+use reflex::arp::Operation;
+use reflex::layout::{Facts, Orders};
+use reflex::{NODES_MAX, Verdict, arp, node};
+
+use crate::maps::{self, Ring};
+use crate::packet::{self, Datagram};
+use crate::timer;
+
+/// Frames and ARP for the VIPs; everything else passes.
+#[xdp]
+pub fn xbeat(ctx: XdpContext) -> u32 {
+    let action = match packet::ether_type(&ctx) {
+        Some(packet::IPV4) => on_ipv4(&ctx),
+        Some(packet::ARP) => on_arp(&ctx),
+        _ => None,
+    };
+    action.unwrap_or(XDP_PASS)
+}
+
+/// Starts the watch. Run once by `BPF_PROG_TEST_RUN`, attached nowhere.
+#[xdp]
+pub fn xbeat_start(_ctx: XdpContext) -> u32 {
+    for node in 0..NODES_MAX as u32 {
+        timer::start(node);
+    }
+    XDP_PASS
+}
+
+/// Passes everything: the measure of what the real program costs, and what the far end of a veth needs
+/// before `XDP_TX` works in native mode.
+#[xdp]
+pub fn xbeat_pass(_ctx: XdpContext) -> u32 {
+    XDP_PASS
+}
+
+#[inline(always)]
+fn on_ipv4(ctx: &XdpContext) -> Option<u32> {
+    let orders = maps::orders()?;
+    let verdict = match packet::datagram(ctx, orders.port.get() as u16, |to| is_own(orders, to)) {
+        Datagram::Unrelated => return None,
+        Datagram::Fragment | Datagram::OtherLength => Verdict::BadLength,
+        Datagram::Frame => on_frame(ctx, orders, maps::facts()?)?,
+    };
+    maps::count(verdict);
+    Some(match verdict {
+        Verdict::ProbeAnswered | Verdict::ProbeUnproven => XDP_TX,
+        _ => XDP_DROP,
+    })
+}
+
+#[inline(always)]
+fn is_own(orders: &Orders, address: u32) -> bool {
+    let mut own = false;
+    for word in &orders.addresses {
+        own |= word.get() == u64::from(address);
+    }
+    own
+}
+
+#[inline(always)]
+fn on_frame(ctx: &XdpContext, orders: &Orders, facts: &Facts) -> Option<Verdict> {
+    let desk = maps::desk()?;
+    packet::copy_frame(ctx, &mut desk.frame)?;
+    desk.now = now();
+    desk.ifindex = ctx.ingress_ifindex() as u64;
+    let source = desk.frame.source();
+    let verdict = node::on_frame(orders, facts, desk, &mut Ring);
+    match verdict {
+        Verdict::ProbeAnswered | Verdict::ProbeUnproven => packet::reply(ctx, &desk.frame)?,
+        Verdict::BadMac | Verdict::UnknownKey => {
+            // Once a second at most: the same limit as for the event.
+            if facts.nodes[source as usize & (NODES_MAX - 1)].refused_at.get() == desk.now {
+                warn!(ctx, "a frame in the name of node {} is signed with another key", source);
+            }
+        }
+        _ => {}
+    }
+    Some(verdict)
+}
+
+#[inline(always)]
+fn on_arp(ctx: &XdpContext) -> Option<u32> {
+    let (verdict, action) = arp_verdict(ctx)?;
+    maps::count(verdict);
+    Some(action)
+}
+
+#[inline(always)]
+fn arp_verdict(ctx: &XdpContext) -> Option<(Verdict, u32)> {
+    let (orders, facts) = (maps::orders()?, maps::facts()?);
+    const OTHER: (Verdict, u32) = (Verdict::ArpOther, XDP_PASS);
+    let Some(mut arp) = packet::arp(ctx) else { return Some(OTHER) };
+    let Some(operation) = arp.operation() else { return Some(OTHER) };
+    if let Some(vip) = maps::vip(arp.sender()) {
+        if arp.sender_mac() != vip.mac {
+            return Some((arp::on_conflict(vip, now(), &mut Ring), XDP_PASS));
+        }
+        return Some(OTHER);
+    }
+    if operation != Operation::Request {
+        return Some(OTHER);
+    }
+    let Some(vip) = maps::vip(arp.target()) else { return Some(OTHER) };
+    let verdict = arp::on_request(orders, facts, vip, ctx.ingress_ifindex() as u32, now());
+    Some(match verdict {
+        Verdict::ArpAnswered => {
+            arp.answer(vip.mac);
+            packet::write_arp(ctx, &arp)?;
+            (verdict, XDP_TX)
+        }
+        Verdict::ArpClosed => (verdict, XDP_DROP),
+        _ => (verdict, XDP_PASS),
+    })
+}
+
+#[inline(always)]
+fn now() -> u64 {
+    // SAFETY: a helper without conditions.
+    unsafe { bpf_ktime_get_ns() }
+}
