@@ -5,10 +5,10 @@ use aya_ebpf::{
     btf_maps::{Array, HashMap, PerCpuArray, RingBuf},
     macros::btf_map,
 };
+use reflex::NODES_MAX;
 use reflex::layout::{Facts, Orders, Vip};
 use reflex::node::Desk;
 use reflex::verdict::{Event, Sink, VERDICTS, Verdict};
-use reflex::NODES_MAX;
 
 const BPF_F_MMAPABLE: usize = 1024;
 

@@ -45,7 +45,14 @@ impl<T: Zeroable> Table<T> {
         let len = Self::len();
         // SAFETY: a new mapping, of a map whose value is a T: both sides are built from the same crate.
         let at = unsafe {
-            mmap(None, len, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED, fd.as_fd(), 0)?
+            mmap(
+                None,
+                len,
+                ProtFlags::PROT_READ | ProtFlags::PROT_WRITE,
+                MapFlags::MAP_SHARED,
+                fd.as_fd(),
+                0,
+            )?
         };
         Ok(Self { at: at.cast(), len })
     }

@@ -34,6 +34,8 @@ pub struct Orders {
     pub keepalive: Word,
     /// Silence after which a node may be declared dead, ns.
     pub deadtime: Word,
+    /// Gap between two frames above which the later one is late, ns.
+    pub warntime: Word,
     /// Probes that must have stayed unanswered, see [`crate::watch`].
     pub unanswered_min: Word,
     /// Age at which an unanswered probe counts, ns.
@@ -122,12 +124,14 @@ pub struct NodeFacts {
     pub dead_at: Word,
     /// The sender's own clock in the newest frame believed: orders its words over all links.
     pub said_at: Word,
-    /// Its newest status, whom it hears, its configuration: [`crate::node::Word0`], packed.
+    /// Its newest status, whom it hears, its configuration: [`crate::node::Said`], packed.
     pub said: Word,
     /// When a frame in its name was last refused for its key or MAC.
     pub refused_at: Word,
     /// How many were refused so far.
     pub refused: Word,
+    /// Pages of its claims heard in this life, bit by page.
+    pub pages: [Word; 2],
     /// By link.
     pub links: [LinkFacts; LINKS_MAX],
 }
@@ -196,7 +200,21 @@ impl Vip {
     pub const fn to_bytes(self) -> [u8; 16] {
         let (g, i, m) = (self.group.to_ne_bytes(), self.ifindex.to_ne_bytes(), self.mac);
         [
-            g[0], g[1], g[2], g[3], i[0], i[1], i[2], i[3], m[0], m[1], m[2], m[3], m[4], m[5], self.ready,
+            g[0],
+            g[1],
+            g[2],
+            g[3],
+            i[0],
+            i[1],
+            i[2],
+            i[3],
+            m[0],
+            m[1],
+            m[2],
+            m[3],
+            m[4],
+            m[5],
+            self.ready,
             self.bounce,
         ]
     }

@@ -159,6 +159,9 @@ fn admit<S: Sink>(orders: &Orders, facts: &Facts, desk: &Desk, sink: &mut S) {
     for link in &node.links {
         link.seen.set(0);
     }
+    for pages in &node.pages {
+        pages.set(0);
+    }
     node.said_at.set(0);
     node.said.set(0);
     node.session.set(desk.frame.session());
@@ -178,6 +181,10 @@ fn believe<S: Sink>(orders: &Orders, facts: &Facts, desk: &Desk, sink: &mut S) {
     let link = at!(node.links, link_index);
     let sent = at!(at!(orders.nodes, source).links, link_index).sent.get();
     stamp(link, now, desk.ifindex, sent);
+    let gap = now.saturating_sub(node.heard_at.get());
+    if node.heard_at.get() != 0 && gap > orders.warntime.get() {
+        sink.emit(Event { epoch: gap, ..event(EventKind::NodeLate, source, now) });
+    }
     node.heard_at.set(now);
     if node.dead_at.get() != 0 {
         node.dead_at.set(0);
@@ -240,7 +247,12 @@ fn hear_claims<S: Sink>(orders: &Orders, facts: &Facts, desk: &Desk, sink: &mut 
     let len = orders.groups_len.get();
     let first = u32::from(desk.frame.page()) * CLAIMS_PER_FRAME as u32;
     let claims = at!(facts.claims, source);
-    let mut changed = false;
+    let pages = at!(at!(facts.nodes, source).pages, desk.frame.page() >> 6);
+    let page = 1u64 << (desk.frame.page() & 63);
+    let mut changed = pages.get() & page == 0;
+    if changed {
+        pages.set(pages.get() | page);
+    }
     for i in 0..CLAIMS_PER_FRAME {
         let group = first + i as u32;
         if u64::from(group) >= len {

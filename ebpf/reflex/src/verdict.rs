@@ -137,6 +137,8 @@ pub enum EventKind {
     GateFenced = 7,
     /// Somebody else answers for a VIP of this group.
     Conflict = 8,
+    /// A node was heard again after more than warntime; `epoch` holds the gap in ns.
+    NodeLate = 9,
 }
 
 impl EventKind {
@@ -152,6 +154,7 @@ impl EventKind {
             6 => Some(Self::GateOpened),
             7 => Some(Self::GateFenced),
             8 => Some(Self::Conflict),
+            9 => Some(Self::NodeLate),
             _ => None,
         }
     }
@@ -164,7 +167,7 @@ impl EventKind {
 pub struct Event {
     /// When, on the monotonic clock, ns.
     pub at: u64,
-    /// Epoch that it is about, or 0.
+    /// Epoch that it is about, or 0; a time for some kinds.
     pub epoch: u64,
     /// [`EventKind`] as its number.
     pub kind: u32,

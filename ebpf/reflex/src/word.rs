@@ -48,7 +48,6 @@ impl Word {
     pub fn add(&self, n: u64) {
         self.fetch_add(n);
     }
-
 }
 
 #[cfg(not(target_arch = "bpf"))]

@@ -1,0 +1,119 @@
+//! One group's state on this node.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use reflex::Claim;
+use reflex::gate::Armed;
+
+use crate::input::GateView;
+use crate::{Instant, NodeId};
+
+/// Where the group's resources are on this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Down.
+    Stopped,
+    /// Going up.
+    Starting,
+    /// Up.
+    Started,
+    /// Going down.
+    Stopping,
+}
+
+/// Why a group moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// An operator on this node said standby.
+    Standby,
+    /// An operator on the other node said takeover.
+    Takeover,
+    /// Its home node is back.
+    Failback,
+    /// This node is going down.
+    Leaving,
+    /// Its resources do not start here.
+    Failure,
+}
+
+/// A planned move away from this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Move {
+    pub(crate) to: NodeId,
+    pub(crate) why: Why,
+    pub(crate) stage: Stage,
+    /// When the present stage is given up.
+    pub(crate) until: Instant,
+}
+
+/// How far a move is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The heir is named; its kernel is not armed yet.
+    Preparing,
+    /// Our resources go down.
+    Stopping,
+    /// We gave the group up; the heir has not claimed it yet.
+    Resigned,
+}
+
+/// Whether the group's addresses were seen unanswered: needed to take a group without having heard everybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// Not asked.
+    No,
+    /// Asked, no answer yet.
+    Waiting,
+    /// Nobody answers.
+    Free,
+    /// Somebody answers; ask again then.
+    Occupied(Instant),
+}
+
+/// Everything about one group.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    pub(crate) home: NodeId,
+    pub(crate) phase: Phase,
+    pub(crate) gate: GateView,
+    pub(crate) moving: Option<Move>,
+    /// What went wrong; while it stands, this node does not want the group.
+    pub(crate) failure: Option<String>,
+    /// The home node came back while the group was elsewhere.
+    pub(crate) failback_due: bool,
+    /// An operator here wants the group until then.
+    pub(crate) wanted_until: Option<Instant>,
+    pub(crate) asked: Asked,
+    /// Nobody holds the group since then.
+    pub(crate) free_since: Option<Instant>,
+    /// Last orders, so that only changes are ordered.
+    pub(crate) armed: Option<Armed>,
+    pub(crate) plan: Claim,
+    /// Commands that end with this group's move.
+    pub(crate) waiting: Vec<u64>,
+}
+
+impl Group {
+    pub(crate) fn new(home: NodeId) -> Self {
+        Self {
+            home,
+            phase: Phase::Stopped,
+            gate: GateView::default(),
+            moving: None,
+            failure: None,
+            failback_due: false,
+            wanted_until: None,
+            asked: Asked::No,
+            free_since: None,
+            armed: None,
+            plan: Claim::default(),
+            waiting: Vec::new(),
+        }
+    }
+
+    /// Whom this group is handed to, if it is.
+    pub(crate) fn heir_named(&self) -> Option<NodeId> {
+        self.moving.as_ref().map(|m| m.to)
+    }
+}

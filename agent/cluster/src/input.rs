@@ -1,0 +1,127 @@
+//! Everything that the world can tell the election.
+
+use alloc::string::String;
+
+use reflex::{Claim, Reason};
+
+use crate::{Epoch, GroupId, NodeId};
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// What is known of another node changed.
+    Node {
+        /// Which.
+        node: NodeId,
+        /// What is known now.
+        view: NodeView,
+    },
+    /// Another node says something else of a group than before.
+    Claim {
+        /// Who says it.
+        node: NodeId,
+        /// Of which group.
+        group: GroupId,
+        /// What.
+        claim: Claim,
+    },
+    /// Our kernel's gate changed.
+    Gate {
+        /// Whose gate.
+        group: GroupId,
+        /// How it is now.
+        gate: GateView,
+    },
+    /// The resources of a group were started or stopped.
+    Done {
+        /// Which group's.
+        group: GroupId,
+        /// What was asked for.
+        operation: Operation,
+        /// Whether it worked; else what did not, in words for a person.
+        outcome: Result<(), String>,
+    },
+    /// The answer to [`crate::Action::Ask`]: does somebody answer ARP for the group's addresses?
+    Asked {
+        /// Which group's.
+        group: GroupId,
+        /// Somebody does.
+        answered: bool,
+    },
+    /// An operator wants something.
+    Command {
+        /// Names the command in [`crate::Action::Reply`].
+        id: u64,
+        /// What.
+        command: Command,
+    },
+    /// Nothing but that time passed.
+    Timeout,
+}
+
+/// What is known of another node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NodeView {
+    /// Its life; 0 until it answered our challenge.
+    pub session: u64,
+    /// It was heard and has not been declared dead since.
+    pub alive: bool,
+    /// It has finished its start.
+    pub active: bool,
+    /// It is going down.
+    pub leaving: bool,
+    /// It says that it hears us.
+    pub hears_us: bool,
+    /// Its configuration has the digest of ours.
+    pub config_matches: bool,
+    /// All its claims were heard in this life.
+    pub complete: bool,
+    /// Somebody in its name was refused for his key lately.
+    pub refused: bool,
+}
+
+/// Our kernel's gate of one group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GateView {
+    /// Highest epoch that it was ever open with.
+    pub held: Epoch,
+    /// Highest epoch that nobody here may use any more, or that was heard of elsewhere.
+    pub seen: Epoch,
+    /// It is open.
+    pub open: bool,
+    /// Why it was fenced, if it was fenced rather than resigned.
+    pub fenced: Option<Reason>,
+}
+
+/// What the resource scripts were asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Bring the group up, left to right.
+    Start,
+    /// Take it down, right to left.
+    Stop,
+}
+
+/// What an operator may want.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Give these groups to another node.
+    Standby(Set),
+    /// Take these groups from another node.
+    Takeover(Set),
+    /// Hand over everything and end.
+    Stop,
+}
+
+/// Which groups, from this node's point of view. Heartbeat's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Set {
+    /// All groups.
+    All,
+    /// Those whose home is this node.
+    Local,
+    /// Those whose home is another node.
+    Foreign,
+    /// One.
+    Group(GroupId),
+}
