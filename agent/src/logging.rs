@@ -4,7 +4,7 @@
 //! Jan 31 23:59:59 server1 xbeat: [4711]: info: Status update for node server2: status active
 //! ```
 //!
-//! Promise: logging never makes the caller wait. A line goes into a bounded [`queue`] that a thread of its own
+//! Promise: logging never makes the caller wait. A line goes into a bounded queue that a thread of its own
 //! empties; where the queue is full, or a file, a pipe or syslog takes nothing, lines are dropped and counted, and
 //! the count is logged when there is room again. Files are opened anew once somebody moved them (logrotate needs no
 //! signal). What `debug` asks for is decided per event, before anything is formatted.

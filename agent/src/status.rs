@@ -1,7 +1,7 @@
 //! What `xbeat status` says: the contract with users, tests and the demo.
 //!
 //! The driver fills these structures, the control socket carries them as JSON, `xbeat status --json` prints that
-//! JSON as it is, and [`render`] makes the page for a terminal. Times carry their unit in the name; "ago" is
+//! JSON as it is, and [`render()`] makes the page for a terminal. Times carry their unit in the name; "ago" is
 //! counted from the moment the status was taken. Nothing here does IO.
 
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 //! The agent's half: the lock, the socket, and the thread that serves it.
 //!
-//! Promises: one agent per run directory; at most [`CONNECTIONS_MAX`] connections, each bounded in bytes and time; no
+//! Promises: one agent per run directory; at most 16 connections, each bounded in bytes and time; no
 //! byte from a client can panic or block anything but its own connection. May not touch: the state of the cluster.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
