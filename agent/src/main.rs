@@ -1,2 +1,7 @@
-//! The xbeat command.
-fn main() {}
+//! The xbeat command; all of it is in the library ([`xbeat::cli`]).
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    xbeat::cli::main()
+}

@@ -4,6 +4,8 @@
 
 pub mod clock;
 pub mod schedule;
+pub mod script;
 pub mod table;
+pub mod wall_clock;
 
 pub use table::Table;
