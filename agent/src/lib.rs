@@ -1,1 +1,5 @@
 //! The agent.
+
+pub mod datapath;
+pub mod resources;
+pub mod sys;

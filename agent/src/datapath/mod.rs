@@ -1,0 +1,4 @@
+//! How the agent acts on the network of its node.
+
+pub mod announce;
+pub mod netlink;
