@@ -2,3 +2,5 @@
 
 pub mod announce;
 pub mod netlink;
+#[cfg(test)]
+mod testns;
