@@ -1,6 +1,10 @@
 //! Where decisions become packets: the kernel programs, or sockets where those cannot be had; addresses and their
 //! announcement.
 
+pub mod announce;
+pub mod netlink;
+#[cfg(test)]
+mod testns;
 pub mod xdp;
 
 /// How the reflex runs on an interface, best first.

@@ -1,0 +1,196 @@
+//! What a script prints: kept within a bound, and passed on line by line to the log.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use super::script::Operation;
+
+/// How much of the beginning, and as much again of the end, of each stream is kept: 64 KiB. A status text
+/// is one line; a stack trace of a failed start fits easily.
+pub(super) const KEPT: usize = 64 << 10;
+
+/// Lines of each stream that reach the log per run. A script in an endless loop must not fill the disk.
+pub(super) const LOGGED_LINES_MAX: usize = 1000;
+
+/// A longer line is logged in pieces of this many bytes.
+pub(super) const LOGGED_LINE_LENGTH_MAX: usize = 1024;
+
+/// The beginning and the end of a stream.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Captured {
+    head: Vec<u8>,
+    tail: VecDeque<u8>,
+    omitted: u64,
+}
+
+impl Captured {
+    /// Takes in what came next.
+    pub fn push(&mut self, bytes: &[u8]) {
+        let to_head = bytes.len().min(KEPT - self.head.len());
+        self.head.extend_from_slice(&bytes[..to_head]);
+        let rest = &bytes[to_head..];
+        self.tail.extend(rest);
+        let excess = self.tail.len().saturating_sub(KEPT);
+        self.tail.drain(..excess);
+        self.omitted += excess as u64;
+    }
+
+    /// Bytes between the two kept parts that were let go.
+    pub fn omitted(&self) -> u64 {
+        self.omitted
+    }
+
+    /// What was kept, as text; a line break stands for what was let go.
+    pub fn text(&self) -> String {
+        let mut bytes = self.head.clone();
+        if self.omitted > 0 {
+            bytes.push(b'\n');
+        }
+        bytes.extend(&self.tail);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+/// A stream being read by a task of its own.
+///
+/// The task goes on for as long as somebody has the other end open, which may be a service that the script
+/// started and that never lets go of its output: closing our end would kill such a service at its next
+/// word (`SIGPIPE`). After [`Stream::finish`] the task only logs.
+pub(super) struct Stream {
+    kept: Arc<Mutex<Captured>>,
+    reader: tokio::task::JoinHandle<()>,
+}
+
+impl Stream {
+    /// Begins to read. Must be called within a runtime.
+    pub(super) fn begin(pipe: impl AsyncRead + Unpin + Send + 'static, log: LineLog) -> Self {
+        let kept = Arc::new(Mutex::new(Captured::default()));
+        let reader = tokio::spawn(read_all(pipe, Arc::downgrade(&kept), log));
+        Self { kept, reader }
+    }
+
+    /// What was printed, once the end is reached or `patience` is over.
+    pub(super) async fn finish(self, patience: std::time::Duration) -> Captured {
+        // The task is left to itself when the patience is over: dropping its handle detaches it.
+        let _ended = tokio::time::timeout(patience, self.reader).await;
+        std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+async fn read_all(
+    mut pipe: impl AsyncRead + Unpin,
+    kept: std::sync::Weak<Mutex<Captured>>,
+    mut log: LineLog,
+) {
+    let mut buffer = vec![0; 8 << 10];
+    // A read error means what the end means: nothing more will come.
+    while let Ok(read @ 1..) = pipe.read(&mut buffer).await {
+        if let Some(kept) = kept.upgrade() {
+            kept.lock().unwrap_or_else(PoisonError::into_inner).push(&buffer[..read]);
+        }
+        log.push(&buffer[..read]);
+    }
+    log.end();
+}
+
+/// Cuts a stream into lines and logs them.
+pub(super) struct LineLog {
+    /// The resource, as written in `haresources`.
+    resource: Arc<str>,
+    operation: Operation,
+    line: Vec<u8>,
+    logged: usize,
+}
+
+impl LineLog {
+    pub(super) fn new(resource: Arc<str>, operation: Operation) -> Self {
+        Self { resource, operation, line: Vec::new(), logged: 0 }
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            if byte == b'\n' || self.line.len() == LOGGED_LINE_LENGTH_MAX {
+                self.flush();
+            }
+            if byte != b'\n' {
+                self.line.push(byte);
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        if !self.line.is_empty() {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        let line = printable(&self.line);
+        self.line.clear();
+        self.logged = self.logged.saturating_add(1);
+        if self.logged > LOGGED_LINES_MAX {
+            if self.logged == LOGGED_LINES_MAX + 1 {
+                tracing::warn!(resource = %self.resource, lines = LOGGED_LINES_MAX, "further output is not logged");
+            }
+            return;
+        }
+        match self.operation {
+            Operation::Status => tracing::debug!(resource = %self.resource, "{line}"),
+            Operation::Start | Operation::Stop => tracing::info!(resource = %self.resource, "{line}"),
+        }
+    }
+}
+
+/// Text that cannot move the cursor of whoever reads the log.
+fn printable(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes)
+        .chars()
+        .map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_output_is_kept_whole() {
+        let mut captured = Captured::default();
+        captured.push(b"hello ");
+        captured.push(b"world");
+        assert_eq!((captured.text().as_str(), captured.omitted()), ("hello world", 0));
+    }
+
+    #[test]
+    fn exactly_twice_the_bound_is_kept_whole_and_one_byte_more_is_not() {
+        let mut captured = Captured::default();
+        for _ in 0..2 * KEPT / 1000 {
+            captured.push(&[b'x'; 1000]);
+        }
+        captured.push(&[b'x'; 2 * KEPT % 1000]);
+        assert_eq!((captured.text().len(), captured.omitted()), (2 * KEPT, 0));
+        captured.push(b"y");
+        assert_eq!((captured.text().len(), captured.omitted()), (2 * KEPT + 1, 1));
+        assert!(captured.text().ends_with("xy"));
+    }
+
+    #[test]
+    fn beginning_and_end_of_a_long_output_are_kept() {
+        let mut captured = Captured::default();
+        captured.push(b"first");
+        for _ in 0..300 {
+            captured.push(&[b'.'; 1 << 12]);
+        }
+        captured.push(b"last");
+        let text = captured.text();
+        assert!(text.starts_with("first..") && text.ends_with("..last"));
+        assert_eq!(captured.omitted(), 5 + 300 * (1 << 12) + 4 - 2 * KEPT as u64);
+    }
+
+    #[test]
+    fn log_lines_hold_no_control_characters() {
+        assert_eq!(printable(b"a\x1b[2Jb\tc\r\xff"), "a\u{fffd}[2Jb\tc\u{fffd}\u{fffd}");
+    }
+}
