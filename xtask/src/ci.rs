@@ -175,7 +175,8 @@ fn purity(workspace: &Path) -> Result<()> {
     let mut cargo = toolchain.cargo()?;
     cargo.current_dir(workspace).args(["check", "--quiet", "--locked", "--target", TARGET]);
     cargo.args(toolchain.cargo_options()).args(PURE.map(|(package, _)| format!("--package={package}")));
-    cargo.arg("--target-dir").arg(ebpf::target_directory(workspace));
+    // Not the kernel programs' directory: other flags would make each evict the other.
+    cargo.arg("--target-dir").arg(ebpf::target_directory(workspace).join("purity"));
     process::run(&mut cargo).context("compiling for a target without std")?;
     println!("cluster and reflex: no_std, no package that does IO, and they compile for {TARGET}");
     Ok(())

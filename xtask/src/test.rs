@@ -78,7 +78,7 @@ struct Plan<'a> {
 }
 
 /// One test executable.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Suite {
     /// `agent`, `agent/cluster`, `tests/xdp`: the package's directory, and the target if it is no library.
     name: String,
@@ -95,9 +95,11 @@ impl<'a> Plan<'a> {
 
     fn run(&self) -> Result<Tally> {
         let agent = self.build_agent()?;
-        let suites: Vec<Suite> = self.build_suites()?.into_iter().filter(|suite| self.wants(suite)).collect();
+        let all = self.build_suites()?;
+        let names = all.iter().map(|suite| suite.name.as_str()).collect::<Vec<_>>().join(", ");
+        let suites: Vec<Suite> = all.iter().filter(|suite| self.wants(suite)).cloned().collect();
         if suites.is_empty() {
-            bail!("no suite is named like {}", self.args.suite.join(", "));
+            bail!("no suite is named like {}; there are: {names}", self.args.suite.join(", "));
         }
         let mut tally = Tally::default();
         let (as_root, as_caller): (Vec<_>, Vec<_>) = suites.into_iter().partition(|suite| suite.needs_root);
@@ -109,6 +111,9 @@ impl<'a> Plan<'a> {
         }
         for suite in &as_root {
             tally += self.run_suite_as_root(suite, &agent)?;
+        }
+        if tally == Tally::default() && !self.args.filter.is_empty() {
+            bail!("no test is named like {}", self.args.filter.join(", "));
         }
         Ok(tally)
     }
@@ -129,7 +134,7 @@ impl<'a> Plan<'a> {
     /// Builds the agent and returns its path: the suites start it as users would.
     fn build_agent(&self) -> Result<PathBuf> {
         println!("building the agent and the tests");
-        let mut cargo = self.cargo(&["build", "--quiet", "--package=xbeat", "--bin=xbeat", MESSAGES]);
+        let mut cargo = self.cargo(&["build", "--package=xbeat", "--bin=xbeat", MESSAGES]);
         if !self.args.debug_agent {
             cargo.arg("--release");
         }
@@ -140,7 +145,7 @@ impl<'a> Plan<'a> {
 
     /// Builds every test executable of the default members.
     fn build_suites(&self) -> Result<Vec<Suite>> {
-        let mut cargo = self.cargo(&["test", "--quiet", "--no-run", MESSAGES]);
+        let mut cargo = self.cargo(&["test", "--no-run", MESSAGES]);
         let messages = process::output(&mut cargo).context("building the tests")?;
         let mut suites = executables(&messages, self.workspace)?;
         suites.sort_by(|a, b| a.name.cmp(&b.name));
@@ -177,9 +182,16 @@ impl<'a> Plan<'a> {
         let Some(mut command) = process::as_root("env") else {
             return self.skip(suite, "needs root, and there is no sudo");
         };
-        for (name, value) in self.environment(suite, agent) {
-            command.arg(format!("{name}={}", value.display()));
-        }
+        // The later setting of a name wins.
+        let passed_on =
+            |name: &str| name == "CI" || ["RUST_", "PROPTEST_", "XBEAT_"].iter().any(|p| name.starts_with(p));
+        command.args(
+            std::env::vars()
+                .filter(|(name, _)| passed_on(name))
+                .map(|(name, value)| format!("{name}={value}")),
+        );
+        let own = self.environment(suite, agent);
+        command.args(own.into_iter().map(|(name, value)| format!("{name}={}", value.display())));
         command.arg(&suite.executable);
         self.run_suite(suite, command, agent)
     }
@@ -211,18 +223,16 @@ impl<'a> Plan<'a> {
         drop(command);
 
         let mut report = Report::default();
-        if live {
-            println!("{name}");
-        }
         for line in BufReader::new(reader).split(b'\n') {
             let line = String::from_utf8_lossy(&line.context("reading a test's output")?).into_owned();
             if self.args.verbose || (live && report::is_result(&line)) {
-                println!("  {line}");
+                println!("{name}: {line}");
             }
             report.line(line);
         }
         let status = child.wait().context("waiting for a test")?;
         let tally = report.finish(status);
+        report.print_skips();
         if !self.args.verbose {
             report.print_failures(name);
         }

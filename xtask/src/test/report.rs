@@ -100,11 +100,15 @@ impl Report {
         self.tally
     }
 
-    /// Prints why tests were skipped, and what failed with its output.
-    pub(crate) fn print_failures(&self, name: &str) {
+    /// Prints why tests were skipped.
+    pub(crate) fn print_skips(&self) {
         for (test, reason) in &self.skips {
             println!("  {test}: skipped: {reason}");
         }
+    }
+
+    /// Prints what failed, with its output.
+    pub(crate) fn print_failures(&self, name: &str) {
         if let Some(status) = self.died {
             println!("{name} ended with {status} before its report was complete:");
             self.lines.iter().for_each(|line| println!("  {line}"));
