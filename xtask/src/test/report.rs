@@ -120,6 +120,13 @@ impl Report {
     }
 }
 
+/// `skipped: REASON`, or with the test's name before it, as the harness prints it.
+fn skip_reason(line: &str) -> Option<&str> {
+    let (before, reason) = line.split_once("skipped: ")?;
+    let test = before.strip_suffix(": ").unwrap_or(before);
+    (before.is_empty() || (before.len() > test.len() && !test.contains(' '))).then_some(reason)
+}
+
 /// `ok. 3 passed; 0 failed; 1 ignored; …` → counts; what is ignored was skipped.
 fn counts_of(text: &str) -> Tally {
     let count = |what: &str| {
@@ -168,12 +175,20 @@ mod tests {
 
     #[test]
     fn a_test_that_says_it_skipped_is_not_a_pass() {
-        let output = "test a ... ok\ntest b ... ok\n\nsuccesses:\n\n---- a stdout ----\nskipped: no /dev/kvm\n\
+        let output = "test a ... ok\ntest b ... ok\n\nsuccesses:\n\n---- a stdout ----\na: skipped: no /dev/kvm\n\
                       skipped: again\n\nsuccesses:\n    a\n    b\n\n\
                       test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out\n";
         let (tally, report) = read(output, 0);
         assert_eq!(tally, Tally { passed: 1, failed: 0, skipped: 1 });
         assert!(report.died.is_none());
+    }
+
+    #[test]
+    fn a_skip_is_told_from_a_log_line() {
+        assert_eq!(skip_reason("skipped: no root"), Some("no root"));
+        assert_eq!(skip_reason("vip_moves: skipped: it needs root"), Some("it needs root"));
+        assert_eq!(skip_reason("INFO script skipped: done already"), None);
+        assert_eq!(skip_reason("INFO group web: skipped: done already"), None);
     }
 
     #[test]
