@@ -1,2 +1,57 @@
-//! Developer tasks.
-fn main() {}
+//! What a developer runs: one module per task. `cargo xtask help` lists them.
+
+mod ci;
+// slot: mod demo;
+mod ebpf;
+mod links;
+mod process;
+mod strip;
+mod test;
+mod toolchain;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+/// The tasks of the xbeat workspace.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    // slot: Demo(demo::DemoArgs),
+    Test(test::TestArgs),
+    Ebpf(ebpf::EbpfArgs),
+    Ci(ci::CiArgs),
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let done = workspace().and_then(|workspace| match args.task {
+        // slot: Task::Demo(args) => demo::run(args),
+        Task::Test(args) => test::run(&workspace, &args),
+        Task::Ebpf(args) => ebpf::run(&workspace, &args),
+        Task::Ci(args) => ci::run(&workspace, &args),
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The directory of the root `Cargo.toml`, wherever the caller stands.
+fn workspace() -> Result<PathBuf> {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR")
+        .context("run this by cargo (`cargo xtask …`): CARGO_MANIFEST_DIR is not set")?;
+    let package = PathBuf::from(package);
+    let workspace = package.parent().context("the package xtask has no directory above it")?;
+    Ok(workspace.to_owned())
+}

@@ -1,0 +1,221 @@
+//! `cargo xtask ci`: everything a change must pass, in one command, on any machine that has the toolchain of the
+//! kernel programs (`cargo xtask ebpf --install`).
+
+use std::{
+    fmt::Write as _,
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+
+use crate::{
+    ebpf, links, process,
+    test::{self, Tally},
+    toolchain::{self, TARGET},
+};
+
+/// Run every check a change must pass; each step is named, timed, and says how to repeat it
+#[derive(Args)]
+pub(crate) struct CiArgs {
+    /// Run only these steps
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Step>,
+    /// Leave these steps out
+    #[arg(long, value_enum, value_delimiter = ',')]
+    skip: Vec<Step>,
+}
+
+/// The steps, in order: what is quick and often wrong comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Step {
+    /// The formatting.
+    Fmt,
+    /// Lints, as errors.
+    Clippy,
+    /// `cluster` and `reflex` do no IO.
+    Purity,
+    /// The links of the documentation.
+    Links,
+    /// The documentation of the code.
+    Doc,
+    /// The committed kernel object.
+    Ebpf,
+    /// All tests.
+    Test,
+}
+
+impl Step {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Fmt => "fmt",
+            Self::Clippy => "clippy",
+            Self::Purity => "purity",
+            Self::Links => "links",
+            Self::Doc => "doc",
+            Self::Ebpf => "ebpf",
+            Self::Test => "test",
+        }
+    }
+
+    /// What a person types to see the same again.
+    fn repeat(self) -> &'static str {
+        match self {
+            Self::Fmt => "cargo fmt --all --check (and `cargo fmt --all` mends it)",
+            Self::Clippy => "cargo clippy --all-targets -- -D warnings",
+            Self::Purity => "cargo xtask ci --only purity",
+            Self::Links => "cargo xtask ci --only links",
+            Self::Doc => "RUSTDOCFLAGS='-D warnings' cargo doc --no-deps",
+            Self::Ebpf => "cargo xtask ebpf --check",
+            Self::Test => "cargo xtask test",
+        }
+    }
+}
+
+/// Runs the task. A failing step does not stop the later ones: one run shows everything that is wrong.
+pub(crate) fn run(workspace: &Path, args: &CiArgs) -> Result<()> {
+    let wanted =
+        |step: &Step| (args.only.is_empty() || args.only.contains(step)) && !args.skip.contains(step);
+    let mut ended = Vec::new();
+    let mut tally = None;
+    for step in Step::value_variants().iter().copied().filter(wanted) {
+        println!("\n== {}: {}", step.name(), step.repeat());
+        let started = Instant::now();
+        let result = run_step(workspace, step, &mut tally);
+        let took = started.elapsed();
+        match &result {
+            Ok(()) => println!("== {}: ok in {:.1} s", step.name(), took.as_secs_f64()),
+            Err(error) => println!("== {}: FAILED in {:.1} s: {error:#}", step.name(), took.as_secs_f64()),
+        }
+        ended.push((step, took, result.is_ok()));
+    }
+    println!("\n{}", summary(&ended));
+    if let Some(tally) = tally {
+        println!("{tally}");
+    }
+    let failed: Vec<_> = ended.iter().filter(|(_, _, ok)| !ok).map(|(step, _, _)| step.name()).collect();
+    if !failed.is_empty() {
+        bail!("failed: {}", failed.join(", "));
+    }
+    Ok(())
+}
+
+fn run_step(workspace: &Path, step: Step, tally: &mut Option<Tally>) -> Result<()> {
+    match step {
+        Step::Fmt => process::run(process::cargo().current_dir(workspace).args(["fmt", "--all", "--check"])),
+        Step::Clippy => {
+            let arguments = ["clippy", "--quiet", "--locked", "--all-targets", "--", "-D", "warnings"];
+            process::run(process::cargo().current_dir(workspace).args(arguments))
+        }
+        Step::Purity => purity(workspace),
+        Step::Links => links::check(workspace),
+        Step::Doc => {
+            let mut cargo = process::cargo();
+            cargo.current_dir(workspace).args(["doc", "--quiet", "--locked", "--no-deps"]);
+            process::run(cargo.env("RUSTDOCFLAGS", "-D warnings"))
+        }
+        Step::Ebpf => ebpf::check(workspace),
+        Step::Test => {
+            let counted = test::run_all(workspace, &test::TestArgs::default())?;
+            *tally = Some(counted);
+            counted.verdict()
+        }
+    }
+}
+
+/// One line per step, with how to repeat what failed.
+fn summary(ended: &[(Step, Duration, bool)]) -> String {
+    let mut text = String::new();
+    for (step, took, ok) in ended {
+        let verdict = if *ok { "ok" } else { "FAILED" };
+        let _ = write!(text, "{:<8} {:>6.1} s  {verdict}", step.name(), took.as_secs_f64());
+        if !ok {
+            let _ = write!(text, "   repeat: {}", step.repeat());
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// The packages that decide and must not act, with the directory each is in.
+const PURE: [(&str, &str); 2] = [("cluster", "agent/cluster"), ("reflex", "ebpf/reflex")];
+/// What they may depend on: each other, and the derive of serde, which does no IO.
+const PURE_MAY_USE: [&str; 9] = [
+    "cluster",
+    "reflex",
+    "serde",
+    "serde_core",
+    "serde_derive",
+    "proc-macro2",
+    "quote",
+    "syn",
+    "unicode-ident",
+];
+
+/// `cluster` and `reflex` are `no_std`, depend on nothing that could do IO, and compile for a target that has none.
+fn purity(workspace: &Path) -> Result<()> {
+    for (package, directory) in PURE {
+        let source = workspace.join(directory).join("src/lib.rs");
+        let text = fs::read_to_string(&source).with_context(|| format!("reading {}", source.display()))?;
+        if !text.lines().any(|line| NO_STD.contains(&line.trim())) {
+            bail!("{directory}/src/lib.rs does not say `#![no_std]`");
+        }
+        let mut cargo = process::cargo();
+        cargo.current_dir(workspace).args(["tree", "--locked", "--package", package]);
+        cargo.args(["--all-features", "--edges=normal", "--prefix=none", "--format={lib}"]);
+        let tree = process::output(&mut cargo)?;
+        let foreign = foreign(&tree);
+        if !foreign.is_empty() {
+            bail!("{package} depends on {}, which a pure package may not", foreign.join(", "));
+        }
+    }
+    let toolchain = toolchain::find(None).context("compiling for a target without std")?;
+    let mut cargo = toolchain.cargo()?;
+    cargo.current_dir(workspace).args(["check", "--quiet", "--locked", "--target", TARGET]);
+    cargo.args(toolchain.cargo_options()).args(PURE.map(|(package, _)| format!("--package={package}")));
+    // Not the kernel programs' directory: other flags would make each evict the other.
+    cargo.arg("--target-dir").arg(ebpf::target_directory(workspace).join("purity"));
+    process::run(&mut cargo).context("compiling for a target without std")?;
+    println!("cluster and reflex: no_std, no package that does IO, and they compile for {TARGET}");
+    Ok(())
+}
+
+/// Tests may use std, the package itself may not.
+const NO_STD: [&str; 2] = ["#![no_std]", "#![cfg_attr(not(test), no_std)]"];
+
+/// The libraries in `cargo tree`'s list that a pure package may not use.
+fn foreign(tree: &str) -> Vec<&str> {
+    let mut all: Vec<_> = tree
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|library| {
+            !PURE_MAY_USE.contains(&library.replace('_', "-").as_str()) && !PURE_MAY_USE.contains(library)
+        })
+        .collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_package_that_does_io_is_foreign() {
+        assert_eq!(foreign("reflex\nserde\nserde_core\nserde_derive (proc-macro)\nproc_macro2\n"), [""; 0]);
+        assert_eq!(foreign("cluster\nreflex\ntokio\nlibc\ntokio (*)\n"), ["libc", "tokio"]);
+    }
+
+    #[test]
+    fn the_summary_says_how_to_repeat_only_what_failed() {
+        let text = summary(&[
+            (Step::Fmt, Duration::from_millis(300), true),
+            (Step::Test, Duration::from_secs(61), false),
+        ]);
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines, ["fmt         0.3 s  ok", "test       61.0 s  FAILED   repeat: cargo xtask test"]);
+    }
+}
