@@ -82,6 +82,12 @@ fn parse(ctx: &XdpContext, port: u16, is_own: impl Fn(u32) -> bool) -> Option<Da
     Some(Datagram::Frame)
 }
 
+/// IPv4 address that a datagram comes from.
+#[inline(always)]
+pub(crate) fn source(ctx: &XdpContext) -> Option<u64> {
+    read::<u32>(ctx, IP + 12).map(u64::from)
+}
+
 const FRAME_WORDS: usize = FRAME_LEN / 8;
 
 /// Copies the frame out of the packet.

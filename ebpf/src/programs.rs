@@ -72,6 +72,7 @@ fn on_frame(ctx: &XdpContext, orders: &Orders, facts: &Facts) -> Option<Verdict>
     packet::copy_frame(ctx, &mut desk.frame)?;
     desk.now = now();
     desk.ifindex = ctx.ingress_ifindex() as u64;
+    desk.address = packet::source(ctx)?;
     let source = desk.frame.source();
     let verdict = node::on_frame(orders, facts, desk, &mut Ring);
     match verdict {

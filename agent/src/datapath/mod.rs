@@ -3,6 +3,7 @@
 
 pub mod announce;
 pub mod netlink;
+pub mod plain;
 #[cfg(test)]
 mod testns;
 pub mod xdp;

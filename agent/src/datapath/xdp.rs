@@ -156,7 +156,7 @@ impl Kernel {
     /// When they were taken before.
     pub fn take_events(&mut self) -> Result<Events, Error> {
         let map = self.ebpf.take_map("EVENTS").ok_or(Error::Missing("EVENTS"))?;
-        Ok(Events { ring: AsyncFd::new(RingBuf::try_from(map)?)? })
+        Ok(Events { ring: AsyncFd::register(RingBuf::try_from(map)?)? })
     }
 
     /// The kernel's log lines, for the anomalies that it sees.
@@ -164,7 +164,7 @@ impl Kernel {
     /// # Errors
     /// When the object has no log.
     pub fn take_log(&mut self) -> anyhow::Result<AsyncFd<aya_log::EbpfLogger<&'static dyn log::Log>>> {
-        Ok(AsyncFd::new(aya_log::EbpfLogger::init(&mut self.ebpf)?)?)
+        Ok(AsyncFd::register(aya_log::EbpfLogger::init(&mut self.ebpf)?)?)
     }
 
     /// The whole object, for tests that run programs on packets of their own.

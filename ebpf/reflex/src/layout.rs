@@ -151,6 +151,8 @@ pub struct LinkFacts {
     pub sent_when_heard: Word,
     /// Interface that it was last heard on.
     pub ifindex: Word,
+    /// IPv4 address that it was last heard from, its four bytes as they lie in a packet.
+    pub address: Word,
     /// Round trip of the last answered probe, ns.
     pub rtt: Word,
     /// Probes received since it last confirmed one of our pongs: does `XDP_TX` really send?

@@ -21,6 +21,8 @@ pub struct Desk {
     pub now: u64,
     /// Interface that it came in by.
     pub ifindex: u64,
+    /// IPv4 address that it came from, its four bytes as they lie in a packet.
+    pub address: u64,
     /// Room for the MAC.
     pub scratch: Scratch,
 }
@@ -180,7 +182,7 @@ fn believe<S: Sink>(orders: &Orders, facts: &Facts, desk: &Desk, sink: &mut S) {
     let link_index = desk.frame.link();
     let link = at!(node.links, link_index);
     let sent = at!(at!(orders.nodes, source).links, link_index).sent.get();
-    stamp(link, now, desk.ifindex, sent);
+    stamp(link, desk, sent);
     let gap = now.saturating_sub(node.heard_at.get());
     if node.heard_at.get() != 0 && gap > orders.warntime.get() {
         sink.emit(Event { epoch: gap, ..event(EventKind::NodeLate, source, now) });
@@ -208,14 +210,16 @@ fn believe<S: Sink>(orders: &Orders, facts: &Facts, desk: &Desk, sink: &mut S) {
 }
 
 #[inline(always)]
-fn stamp(link: &LinkFacts, now: u64, ifindex: u64, sent: u64) {
+fn stamp(link: &LinkFacts, desk: &Desk, sent: u64) {
+    let now = desk.now;
     let before = link.heard_at.get();
     if before != 0 {
         let gap = now.saturating_sub(before) >> 10;
         at_bucket(link, gap);
     }
     link.heard_at.set(now);
-    link.ifindex.set(ifindex);
+    link.ifindex.set(desk.ifindex);
+    link.address.set(desk.address);
     link.sent_when_heard.set(sent);
     link.received.add(1);
 }
