@@ -270,7 +270,7 @@ impl<'a> Reader<'a> {
         if time.is_none() {
             let is_lone_unit = matches!(value.text.as_str(), "us" | "ms" | "s" | "m");
             let expected = if is_lone_unit {
-                format!("the unit right behind its number, such as `200{}`", value.text)
+                format!("the unit right behind its number, such as `2{}`", value.text)
             } else if time::parse(&value.text).is_some() {
                 "a time above 0".into()
             } else {

@@ -114,7 +114,15 @@ pub struct Config {
     pub warnings: Vec<Diagnostic>,
 }
 
-/// Reads the configuration in `dir`.
+impl Config {
+    /// Whether there is a link that heartbeats go over. A node without one hears nobody, would find every other node
+    /// dead, and must not serve.
+    pub fn has_used_link(&self) -> bool {
+        self.links.iter().any(LinkSpec::is_used)
+    }
+}
+
+/// Reads the configuration in `dir`. May wait for the resolver where peers are named by host names.
 ///
 /// `node` is the name of this node; none: the first line of `dir/nodeinfo`, else what `uname -n` says.
 ///

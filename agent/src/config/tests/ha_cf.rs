@@ -155,6 +155,8 @@ fn a_configuration_without_links_or_without_used_ones_is_told() {
         .load("server1")
         .unwrap();
     assert!(warnings(&config).iter().any(|text| text.contains("would hear nobody")), "{:?}", config.warnings);
+    assert!(!config.has_used_link());
+    assert!(with("").load("server1").unwrap().has_used_link());
 }
 
 #[test]
@@ -381,6 +383,8 @@ fn the_table_is_sorted_and_every_unused_directive_is_in_it() {
 fn the_digest_covers_what_must_be_equal_and_nothing_else() {
     let digest = |files: &Files| files.load("server1").unwrap().digest;
     let base = digest(&with(""));
+    // Nodes of different builds compare it: a change needs a new DIGEST_VERSION.
+    assert_eq!(base, 4_209_125_302);
     assert_eq!(base, with("").load("server2").unwrap().digest);
     for same in
         ["ucast eth1 192.0.2.13", "logfile /x", "debug 1", "warntime 2", "env A=1", "xdp off", "lease 5"]

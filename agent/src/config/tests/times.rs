@@ -101,7 +101,7 @@ fn lease_and_deadping_and_linkdead_have_least_values() {
 #[test]
 fn a_time_is_above_zero_and_its_unit_adjoins() {
     assert_error(&with("warntime 0"), &["6:10:", "`0`", "a time above 0"]);
-    assert_error(&with("warntime 1000 ms"), &["6:15:", "`ms`", "right behind its number, such as `200ms`"]);
+    assert_error(&with("warntime 1000 ms"), &["6:15:", "`ms`", "right behind its number, such as `2ms`"]);
     assert_error(
         &with("warntime 1x"),
         &["6:10:", "found `1x`, expected a time such as `2`, `0.5`, `200ms`, `500us`"],
