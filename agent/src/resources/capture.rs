@@ -188,6 +188,8 @@ fn printable(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Poll;
+
     use super::*;
 
     #[test]
@@ -227,5 +229,23 @@ mod tests {
     #[test]
     fn log_lines_hold_no_control_characters() {
         assert_eq!(printable(b"a\x1b[2Jb\tc\r\xff"), "a\u{fffd}[2Jb\tc\u{fffd}\u{fffd}");
+    }
+
+    /// The agent got no CPU between the end of the script and the end of its patience. When it comes back, the timer is
+    /// over and the pipe still full, and the runtime looks at the timer first.
+    #[tokio::test]
+    async fn last_words_are_not_missed_by_a_starved_agent() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let reader = tokio::net::unix::pipe::Receiver::from_owned_fd(reader.into()).unwrap();
+        io::Write::write_all(&mut writer, b"running").unwrap();
+        let stream = Stream::begin(reader, LineLog::new("web".into(), Operation::Status)).unwrap();
+
+        let mut finish = std::pin::pin!(stream.finish());
+        let first = std::future::poll_fn(|context| Poll::Ready(finish.as_mut().poll(context))).await;
+        assert!(first.is_pending());
+        std::thread::sleep(2 * QUIET);
+        assert_eq!(finish.await.text(), "running");
+        // Held open to the end, as by a service that the script left behind.
+        drop(writer);
     }
 }
