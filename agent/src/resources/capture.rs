@@ -1,9 +1,14 @@
 //! What a script prints: kept within a bound, and passed on line by line to the log.
 
 use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::time::{Instant, timeout};
 
 use super::script::Operation;
 
@@ -53,6 +58,17 @@ impl Captured {
     }
 }
 
+/// How long after a script's exit the end of its output may take before one looks whether anything is left to be read.
+/// All it wrote itself is in the pipe by then; the end comes later only if something it left behind holds
+/// the pipe open.
+const QUIET: Duration = Duration::from_millis(20);
+
+/// When to stop listening to something left behind that never stops talking.
+const LISTEN_MAX: Duration = Duration::from_secs(1);
+
+/// Between two reads (of 16 KiB) from something a script left behind: it may go on at 1.6 MB/s.
+const LINGERING_PAUSE: Duration = Duration::from_millis(10);
+
 /// A stream being read by a task of its own.
 ///
 /// The task goes on for as long as somebody has the other end open, which may be a service that the script
@@ -61,21 +77,38 @@ impl Captured {
 pub(super) struct Stream {
     kept: Arc<Mutex<Captured>>,
     reader: tokio::task::JoinHandle<()>,
+    /// The same pipe, to see whether it holds anything.
+    pipe: OwnedFd,
 }
 
 impl Stream {
     /// Begins to read. Must be called within a runtime.
-    pub(super) fn begin(pipe: impl AsyncRead + Unpin + Send + 'static, log: LineLog) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// When this process has no descriptor left.
+    pub(super) fn begin(
+        pipe: impl AsyncRead + AsFd + Unpin + Send + 'static,
+        log: LineLog,
+    ) -> io::Result<Self> {
+        let same = pipe.as_fd().try_clone_to_owned()?;
         let kept = Arc::new(Mutex::new(Captured::default()));
         let reader = tokio::spawn(read_all(pipe, Arc::downgrade(&kept), log));
-        Self { kept, reader }
+        Ok(Self { kept, reader, pipe: same })
     }
 
-    /// What was printed, once the end is reached or `patience` is over.
-    pub(super) async fn finish(self, patience: std::time::Duration) -> Captured {
-        // The task is left to itself when the patience is over: dropping its handle detaches it.
-        let _ended = tokio::time::timeout(patience, self.reader).await;
+    /// What was printed, to be called when the script has ended. Also where this process got no CPU for a while
+    /// nothing is missed: a `status` that looks empty would start a service twice.
+    pub(super) async fn finish(mut self) -> Captured {
+        let until = Instant::now() + LISTEN_MAX;
+        while timeout(QUIET, &mut self.reader).await.is_err() && self.holds_more() && Instant::now() < until {
+        }
         std::mem::take(&mut *self.kept.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn holds_more(&self) -> bool {
+        let mut look = [PollFd::new(self.pipe.as_fd(), PollFlags::POLLIN)];
+        matches!(poll(&mut look, PollTimeout::ZERO), Ok(1..))
     }
 }
 
@@ -84,13 +117,15 @@ async fn read_all(
     kept: std::sync::Weak<Mutex<Captured>>,
     mut log: LineLog,
 ) {
-    let mut buffer = vec![0; 8 << 10];
+    let mut buffer = vec![0; 16 << 10];
     // A read error means what the end means: nothing more will come.
     while let Ok(read @ 1..) = pipe.read(&mut buffer).await {
-        if let Some(kept) = kept.upgrade() {
-            kept.lock().unwrap_or_else(PoisonError::into_inner).push(&buffer[..read]);
-        }
         log.push(&buffer[..read]);
+        match kept.upgrade() {
+            Some(kept) => kept.lock().unwrap_or_else(PoisonError::into_inner).push(&buffer[..read]),
+            // The script is long over. Who still talks must not keep the agent busy.
+            None => tokio::time::sleep(LINGERING_PAUSE).await,
+        }
     }
     log.end();
 }
@@ -153,6 +188,8 @@ fn printable(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Poll;
+
     use super::*;
 
     #[test]
@@ -192,5 +229,23 @@ mod tests {
     #[test]
     fn log_lines_hold_no_control_characters() {
         assert_eq!(printable(b"a\x1b[2Jb\tc\r\xff"), "a\u{fffd}[2Jb\tc\u{fffd}\u{fffd}");
+    }
+
+    /// The agent got no CPU between the end of the script and the end of its patience. When it comes back, the timer is
+    /// over and the pipe still full, and the runtime looks at the timer first.
+    #[tokio::test]
+    async fn last_words_are_not_missed_by_a_starved_agent() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let reader = tokio::net::unix::pipe::Receiver::from_owned_fd(reader.into()).unwrap();
+        io::Write::write_all(&mut writer, b"running").unwrap();
+        let stream = Stream::begin(reader, LineLog::new("web".into(), Operation::Status)).unwrap();
+
+        let mut finish = std::pin::pin!(stream.finish());
+        let first = std::future::poll_fn(|context| Poll::Ready(finish.as_mut().poll(context))).await;
+        assert!(first.is_pending());
+        std::thread::sleep(2 * QUIET);
+        assert_eq!(finish.await.text(), "running");
+        // Held open to the end, as by a service that the script left behind.
+        drop(writer);
     }
 }

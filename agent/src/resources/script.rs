@@ -10,6 +10,7 @@
 
 use std::fmt;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
+use tokio::io::AsyncRead;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -33,10 +35,6 @@ pub const GRACE: Duration = Duration::from_secs(2);
 /// How long to wait for a killed process: longer only if it hangs inside the kernel (dead NFS server, broken
 /// disk), where nothing more can be done.
 const KILLED: Duration = Duration::from_secs(1);
-
-/// How long after a script's exit its last words may take to arrive. All it wrote itself is in the pipe by
-/// then; the end of the stream comes later only if something it left behind holds it open.
-const LAST_WORDS: Duration = Duration::from_millis(20);
 
 /// Variables by which a service manager speaks to the agent alone. A script that told systemd `READY=1` or fed its
 /// watchdog would speak for the agent.
@@ -217,15 +215,11 @@ impl Scripts {
         };
         let name: Arc<str> = resource.to_string().into();
         let log = || LineLog::new(name.clone(), operation);
-        let stdout = process.child.stdout.take().map(|pipe| Stream::begin(pipe, log()));
-        let stderr = process.child.stderr.take().map(|pipe| Stream::begin(pipe, log()));
+        let stdout = process.child.stdout.take().and_then(|pipe| listen(pipe, log()));
+        let stderr = process.child.stderr.take().and_then(|pipe| listen(pipe, log()));
         let ending = process.finish(limit).await;
-        Report {
-            ending,
-            stdout: finished(stdout).await,
-            stderr: finished(stderr).await,
-            took: began.elapsed(),
-        }
+        let (stdout, stderr) = tokio::join!(finished(stdout), finished(stderr));
+        Report { ending, stdout, stderr, took: began.elapsed() }
     }
 
     async fn spawn(&self, path: &Path, args: &[String], operation: Operation) -> io::Result<Child> {
@@ -271,9 +265,15 @@ fn log_running(path: &Path, args: &[String], operation: Operation) {
     }
 }
 
+fn listen(pipe: impl AsyncRead + AsFd + Unpin + Send + 'static, log: LineLog) -> Option<Stream> {
+    Stream::begin(pipe, log)
+        .inspect_err(|error| tracing::error!(%error, "cannot read what a script prints"))
+        .ok()
+}
+
 async fn finished(stream: Option<Stream>) -> Captured {
     match stream {
-        Some(stream) => stream.finish(LAST_WORDS).await,
+        Some(stream) => stream.finish().await,
         None => Captured::default(),
     }
 }

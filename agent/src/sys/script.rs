@@ -3,6 +3,8 @@
 //! The agent runs with real-time priority, locked memory and blocked signals. A resource script (and the
 //! services it starts, for years) must see none of that: an `apache` under `SCHED_FIFO` would starve the
 //! machine. This module does between fork and exec what `std::process` does not.
+//!
+//! A thread under `SCHED_DEADLINE` cannot fork at all (`sched(7)`): scripts are started from another one.
 
 #![allow(unsafe_code, reason = "code between fork and exec can only be installed by an unsafe method")]
 
