@@ -2,15 +2,17 @@
 //! announcement.
 
 pub mod announce;
+pub mod ask;
+pub mod interfaces;
 pub mod netlink;
 pub mod plain;
 #[cfg(test)]
 mod testns;
+pub mod vips;
 pub mod xdp;
 
 /// How the reflex runs on an interface, best first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// XDP in the driver.
     Native,
@@ -18,4 +20,16 @@ pub enum Mode {
     Generic,
     /// No kernel program: the agent's own thread runs the reflex.
     None,
+}
+
+impl Mode {
+    /// Its name in words for a person.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+            Self::None => "no",
+        }
+    }
 }

@@ -33,11 +33,7 @@ pub struct Plain {
 impl Plain {
     /// No thread yet.
     #[must_use]
-    pub fn new(
-        orders: Arc<Table<Orders>>,
-        facts: Arc<Table<Facts>>,
-        events: mpsc::Sender<Event>,
-    ) -> Self {
+    pub fn new(orders: Arc<Table<Orders>>, facts: Arc<Table<Facts>>, events: mpsc::Sender<Event>) -> Self {
         let counters = Arc::new(std::array::from_fn(|_| AtomicU64::new(0)));
         Self { orders, facts, events, counters, stop: Arc::default(), threads: Vec::new() }
     }

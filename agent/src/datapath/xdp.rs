@@ -15,7 +15,7 @@ use reflex::{Event, Facts, Orders};
 use tokio::io::unix::AsyncFd;
 
 use super::Mode;
-use crate::sys::Table;
+use crate::sys::{Table, readiness};
 
 /// The kernel programs as they were built with this agent.
 static OBJECT: &[u8] = include_bytes_aligned!("../../../ebpf/xbeat.bpf.o");
@@ -156,7 +156,7 @@ impl Kernel {
     /// When they were taken before.
     pub fn take_events(&mut self) -> Result<Events, Error> {
         let map = self.ebpf.take_map("EVENTS").ok_or(Error::Missing("EVENTS"))?;
-        Ok(Events { ring: AsyncFd::register(RingBuf::try_from(map)?)? })
+        Ok(Events { ring: readiness::readable(RingBuf::try_from(map)?)? })
     }
 
     /// The kernel's log lines, for the anomalies that it sees.
@@ -164,7 +164,7 @@ impl Kernel {
     /// # Errors
     /// When the object has no log.
     pub fn take_log(&mut self) -> anyhow::Result<AsyncFd<aya_log::EbpfLogger<&'static dyn log::Log>>> {
-        Ok(AsyncFd::register(aya_log::EbpfLogger::init(&mut self.ebpf)?)?)
+        Ok(readiness::readable(aya_log::EbpfLogger::init(&mut self.ebpf)?)?)
     }
 
     /// The whole object, for tests that run programs on packets of their own.

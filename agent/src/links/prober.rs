@@ -121,8 +121,8 @@ impl Sender {
         let events = self.events.clone();
         // A full queue loses a wake-up, not what it is about: the loop looks at the tables.
         let mut sink = |event: Event| {
-                    let _ = events.try_send(event);
-                };
+            let _ = events.try_send(event);
+        };
         node::make_probe(&self.orders, &self.facts, &mut self.desk, &probe, &mut sink);
         // Before it is sent: its pong may be faster than we are.
         sent.sent_at.set(now);

@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "the calls here have no safe wrapper in a well-kept crate; see each block")]
 
 pub mod clock;
+pub mod readiness;
 pub mod schedule;
 pub mod script;
 pub mod table;

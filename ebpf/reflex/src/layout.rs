@@ -143,6 +143,8 @@ pub struct LinkFacts {
     pub seen: Word,
     /// Highest sequence number of ours that it answered.
     pub answered: Word,
+    /// How many of our probes it answered.
+    pub answered_count: Word,
     /// When it was last heard on this link.
     pub heard_at: Word,
     /// When its kernel last answered a probe of ours on this link.

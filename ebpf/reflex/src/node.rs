@@ -139,6 +139,7 @@ fn on_pong<S: Sink>(orders: &Orders, facts: &Facts, desk: &mut Desk, sink: &mut 
     if node.session.get() != desk.frame.session() {
         admit(orders, facts, desk, sink);
     }
+    link.answered_count.add(1);
     link.pong_at.set(desk.now);
     if seq == sent.sent.get() {
         link.rtt.set(desk.now.saturating_sub(sent.sent_at.get()));

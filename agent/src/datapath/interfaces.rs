@@ -1,0 +1,132 @@
+//! How the reflex is attached to each interface, and the test that it really answers.
+//!
+//! Native XDP may attach and yet send nothing (a veth whose other end has no program). So native mode is on
+//! probation until a peer confirms one of our pongs: until then the stack answers ARP, and when peers ask and
+//! confirm nothing, the interface falls back to generic mode.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use reflex::Facts;
+
+use super::Mode;
+use super::xdp::Kernel;
+use crate::config::XdpMode;
+
+/// Probes without a confirmed pong after which native mode is given up. The first of a new peer confirms nothing
+/// yet; more than a few are no accident.
+const UNCONFIRMED_MAX: u64 = 5;
+
+/// An interface that frames or VIPs are on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// The kernel's number.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// How the reflex is attached.
+    pub mode: Mode,
+    /// Why not better.
+    pub why: Option<String>,
+    /// `XDP_TX` is known to work.
+    pub tested: bool,
+}
+
+/// Attaches to an interface in the best mode that is wanted and possible. `has_link`: peers are reached by it, so
+/// that native mode can be tested.
+pub fn attach(
+    kernel: &Rc<RefCell<Option<Kernel>>>,
+    wanted: XdpMode,
+    (index, name): (u32, &str),
+    has_link: bool,
+) -> Interface {
+    let mut interface =
+        Interface { index, name: name.to_owned(), mode: Mode::None, why: None, tested: false };
+    let mut kernel = kernel.borrow_mut();
+    let Some(kernel) = kernel.as_mut() else { return interface };
+    let modes: &[Mode] = match wanted {
+        XdpMode::Auto if has_link => &[Mode::Native, Mode::Generic],
+        XdpMode::Auto | XdpMode::Generic => &[Mode::Generic],
+        XdpMode::Native => &[Mode::Native],
+        XdpMode::Tc | XdpMode::Off => &[],
+    };
+    if wanted == XdpMode::Auto && !has_link {
+        interface.why = Some("no peer is reached by it that could test native mode".to_owned());
+    }
+    for &mode in modes {
+        match kernel.attach(index, mode) {
+            Ok(()) => {
+                interface.mode = mode;
+                interface.tested = mode == Mode::Generic;
+                break;
+            }
+            Err(error) => {
+                tracing::info!("{name}: no {} XDP: {error}", mode.name());
+                interface.why = Some(format!("{} refused: {error}", mode.name()));
+            }
+        }
+    }
+    interface
+}
+
+/// What peers say of an interface's `XDP_TX`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Test {
+    Passed,
+    Failed,
+    Undecided,
+}
+
+fn test(facts: &Facts, index: u32) -> Test {
+    let mut result = Test::Undecided;
+    for link in facts.nodes.iter().flat_map(|node| &node.links) {
+        if link.received.get() == 0 && link.unconfirmed.get() == 0 {
+            continue;
+        }
+        if link.ifindex.get() == u64::from(index) && link.unconfirmed.get() == 0 && link.seen.get() > 1 {
+            return Test::Passed;
+        }
+        if link.unconfirmed.get() >= UNCONFIRMED_MAX
+            && (link.ifindex.get() == u64::from(index) || link.ifindex.get() == 0)
+        {
+            result = Test::Failed;
+        }
+    }
+    result
+}
+
+/// Ends the probation of native mode on `interface`, if peers have said enough; true if something changed.
+pub fn end_probation(
+    kernel: &Rc<RefCell<Option<Kernel>>>,
+    facts: &Facts,
+    wanted: XdpMode,
+    interface: &mut Interface,
+) -> bool {
+    if interface.mode != Mode::Native || interface.tested {
+        return false;
+    }
+    match test(facts, interface.index) {
+        Test::Undecided => return false,
+        Test::Passed => interface.tested = true,
+        Test::Failed if wanted == XdpMode::Native => return false,
+        Test::Failed => {
+            let why = "native mode sends no answers (on a veth the other end needs a program too)";
+            tracing::warn!("{}: {why}; using generic mode", interface.name);
+            interface.why = Some(why.to_owned());
+            let result =
+                kernel.borrow_mut().as_mut().map(|kernel| kernel.attach(interface.index, Mode::Generic));
+            match result {
+                Some(Ok(())) => {
+                    interface.mode = Mode::Generic;
+                    interface.tested = true;
+                }
+                Some(Err(error)) => {
+                    tracing::error!("{}: no generic XDP either: {error}", interface.name);
+                    interface.mode = Mode::None;
+                }
+                None => interface.mode = Mode::None,
+            }
+        }
+    }
+    true
+}

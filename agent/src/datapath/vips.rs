@@ -1,0 +1,202 @@
+//! The virtual addresses of this node: on the interface, in the kernel's table, and announced.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Instant;
+
+use reflex::layout::Vip;
+
+use super::announce::{Announcer, Schedule};
+use super::netlink::{Netlink, NetlinkError, Placed};
+use super::xdp::Kernel;
+use crate::resources::Addresses;
+
+/// A virtual address in its place.
+#[derive(Debug)]
+pub struct Entry {
+    /// Where it goes.
+    pub placed: Placed,
+    /// Group that it belongs to.
+    pub group: u32,
+    /// Only addresses stand before it in its group: the kernel may serve it as soon as its gate opens.
+    pub leading: bool,
+    /// It is on the interface.
+    pub held: bool,
+    /// `XDP_TX` works on its interface.
+    pub bounce: bool,
+    announcements: Option<Schedule>,
+}
+
+impl Entry {
+    /// An address that is not held.
+    #[must_use]
+    pub fn new(placed: Placed, group: u32, leading: bool) -> Self {
+        Self { placed, group, leading, held: false, bounce: false, announcements: None }
+    }
+}
+
+/// All virtual addresses. A cheap handle: every group's runner has one.
+#[derive(Clone)]
+pub struct Vips {
+    inner: Rc<Inner>,
+}
+
+struct Inner {
+    netlink: Netlink,
+    kernel: Rc<RefCell<Option<Kernel>>>,
+    announcers: BTreeMap<u32, Announcer>,
+    entries: RefCell<Vec<Entry>>,
+}
+
+impl Vips {
+    /// Opens an announcer for every interface and tells the kernel of every address.
+    #[must_use]
+    pub fn new(netlink: Netlink, kernel: Rc<RefCell<Option<Kernel>>>, entries: Vec<Entry>) -> Self {
+        let mut announcers = BTreeMap::new();
+        for placed in entries.iter().map(|entry| &entry.placed) {
+            if !announcers.contains_key(&placed.index) {
+                match Announcer::open(&placed.interface) {
+                    Ok(announcer) => drop(announcers.insert(placed.index, announcer)),
+                    Err(error) => tracing::warn!("{}: no gratuitous ARP: {error}", placed.address),
+                }
+            }
+        }
+        let vips =
+            Self { inner: Rc::new(Inner { netlink, kernel, announcers, entries: RefCell::new(entries) }) };
+        for vip in 0..vips.inner.entries.borrow().len() {
+            vips.tell_kernel(vip);
+        }
+        vips
+    }
+
+    /// Looks at all entries.
+    pub fn each(&self, mut look: impl FnMut(&Entry)) {
+        self.inner.entries.borrow().iter().for_each(&mut look);
+    }
+
+    /// Removes what an earlier life left on the interfaces: at start nothing is held (R7).
+    pub async fn remove_leftovers(&self) {
+        use super::netlink::Change;
+        let placed: Vec<Placed> =
+            self.inner.entries.borrow().iter().map(|entry| entry.placed.clone()).collect();
+        for placed in placed {
+            match self.inner.netlink.delete_address(&placed).await {
+                Ok(Change::Made) => tracing::warn!("removed {placed}, left over from an earlier life"),
+                Ok(Change::NotNeeded) => {}
+                Err(error) => tracing::error!("{error}"),
+            }
+        }
+    }
+
+    /// Says whether `XDP_TX` works on an interface.
+    pub fn set_bounce(&self, ifindex: u32, bounce: bool) {
+        let mut changed = Vec::new();
+        for (vip, entry) in self.inner.entries.borrow_mut().iter_mut().enumerate() {
+            if entry.placed.index == ifindex && entry.bounce != bounce {
+                entry.bounce = bounce;
+                changed.push(vip);
+            }
+        }
+        changed.into_iter().for_each(|vip| self.tell_kernel(vip));
+    }
+
+    /// Sends the announcements that are due.
+    pub fn announce_due(&self, now: Instant) {
+        for entry in self.inner.entries.borrow_mut().iter_mut() {
+            if let Some(schedule) = &mut entry.announcements
+                && schedule.due(now)
+            {
+                self.inner.announce(&entry.placed);
+            }
+        }
+    }
+
+    /// When the next announcement is due.
+    #[must_use]
+    pub fn next_announcement(&self) -> Option<Instant> {
+        self.inner.entries.borrow().iter().filter_map(|entry| Some(entry.announcements?.next())).min()
+    }
+
+    /// Announces the addresses of an interface anew: its carrier is back.
+    pub fn announce_again(&self, ifindex: u32, now: Instant) {
+        for entry in self.inner.entries.borrow_mut().iter_mut() {
+            if entry.held && entry.placed.index == ifindex {
+                entry.announcements = Some(Schedule::new(now));
+            }
+        }
+    }
+
+    fn tell_kernel(&self, vip: usize) {
+        let entries = self.inner.entries.borrow();
+        let entry = &entries[vip];
+        let Some(mac) = self.inner.announcers.get(&entry.placed.index).map(Announcer::mac) else { return };
+        let value = Vip {
+            group: entry.group,
+            ifindex: entry.placed.index,
+            mac,
+            ready: u8::from(entry.leading || entry.held),
+            bounce: u8::from(entry.bounce),
+        };
+        if let Some(kernel) = self.inner.kernel.borrow_mut().as_mut()
+            && let Err(error) = kernel.set_vip(entry.placed.address, value)
+        {
+            tracing::error!("{}: cannot enter it into the kernel's table: {error}", entry.placed.address);
+        }
+    }
+
+    fn placed(&self, vip: usize) -> Placed {
+        self.inner.entries.borrow()[vip].placed.clone()
+    }
+}
+
+impl Inner {
+    fn announce(&self, placed: &Placed) {
+        if let Some(announcer) = self.announcers.get(&placed.index)
+            && let Err(error) = announcer.announce(placed.address)
+        {
+            tracing::warn!("{error}");
+        }
+    }
+}
+
+impl Addresses for Vips {
+    type Error = NetlinkError;
+
+    async fn acquire(&mut self, vip: usize) -> Result<(), NetlinkError> {
+        let placed = self.placed(vip);
+        self.inner.netlink.add_address(&placed).await?;
+        self.inner.announce(&placed);
+        let leading = {
+            let mut entries = self.inner.entries.borrow_mut();
+            entries[vip].held = true;
+            // The one just sent is the schedule's first.
+            let now = Instant::now();
+            let mut schedule = Schedule::new(now);
+            schedule.due(now);
+            entries[vip].announcements = Some(schedule);
+            entries[vip].leading
+        };
+        if !leading {
+            self.tell_kernel(vip);
+        }
+        Ok(())
+    }
+
+    async fn release(&mut self, vip: usize) -> Result<(), NetlinkError> {
+        let placed = self.placed(vip);
+        {
+            let mut entries = self.inner.entries.borrow_mut();
+            entries[vip].held = false;
+            entries[vip].announcements = None;
+        }
+        if !self.inner.entries.borrow()[vip].leading {
+            self.tell_kernel(vip);
+        }
+        self.inner.netlink.delete_address(&placed).await.map(drop)
+    }
+
+    async fn held(&mut self, vip: usize) -> bool {
+        self.inner.entries.borrow()[vip].held
+    }
+}
