@@ -93,14 +93,16 @@ impl Client {
     pub fn wait_for(&self, by: usize, limit: Duration, mut seen: impl FnMut(&Change)) -> Result<Change> {
         let what = format!("node {by} answers the client");
         wait::eventually_some(limit, &what, || {
-            while let Ok(change) = self.changes.try_recv() {
-                seen(&change);
-                if change.by == by {
-                    return Some(change);
-                }
-            }
-            None
+            self.changes().find(|change| {
+                seen(change);
+                change.by == by
+            })
         })
+    }
+
+    /// The changes that [`Client::wait_for`] has not consumed, up to now.
+    pub fn changes(&self) -> impl Iterator<Item = Change> {
+        self.changes.try_iter()
     }
 
     /// Stops sending, waits for the last answers and returns the record of the run.
