@@ -1,7 +1,7 @@
 //! What a developer runs: one module per task. `cargo xtask help` lists them.
 
 mod ci;
-// slot: mod demo;
+mod demo;
 mod ebpf;
 mod links;
 mod process;
@@ -24,7 +24,7 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Task {
-    // slot: Demo(demo::DemoArgs),
+    Demo(demo::DemoArgs),
     Test(test::TestArgs),
     Ebpf(ebpf::EbpfArgs),
     Ci(ci::CiArgs),
@@ -33,7 +33,7 @@ enum Task {
 fn main() -> ExitCode {
     let args = Args::parse();
     let done = workspace().and_then(|workspace| match args.task {
-        // slot: Task::Demo(args) => demo::run(args),
+        Task::Demo(args) => demo::run(args),
         Task::Test(args) => test::run(&workspace, &args),
         Task::Ebpf(args) => ebpf::run(&workspace, &args),
         Task::Ci(args) => ci::run(&workspace, &args),

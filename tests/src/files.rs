@@ -1,0 +1,142 @@
+//! The configuration files of the how-tos, unchanged, and what tests change in them.
+
+/// What goes into a node's configuration directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Files {
+    /// `ha.cf`.
+    pub ha_cf: String,
+    /// `haresources`.
+    pub haresources: String,
+    /// `authkeys`.
+    pub authkeys: String,
+    /// The access mode of `authkeys`.
+    pub authkeys_mode: u32,
+    /// Scripts in `resource.d`: name and text. `@RUN@` in the text becomes the node's run directory (empty after
+    /// power was off), `@STATE@` its state directory (which stays).
+    pub scripts: Vec<(String, String)>,
+}
+
+/// A resource that keeps Heartbeat's contract, remembers whether it runs until power is off, and notes every call
+/// in the file `calls` of the state directory.
+pub const RECORDING_SCRIPT: &str = r#"#!/bin/sh
+echo "${0##*/} $*" >> "@STATE@/calls"
+flag="@RUN@/${0##*/}.started"
+case "$1" in
+  start) : > "$flag" ;;
+  stop) rm -f "$flag" ;;
+  status) if [ -e "$flag" ]; then echo running; else echo stopped; fi ;;
+esac
+"#;
+
+const HOWTO_001_HA_CF: &str = "\
+logfile /var/log/ha-log
+debugfile /var/log/ha-debug
+autojoin none
+ucast eth0 server1
+ucast eth0 server2
+udpport 694
+warntime 3
+deadtime 5
+initdead 10
+keepalive 1
+node server1 server2
+auto_failback on
+";
+
+const HOWTO_004_HA_CF: &str = "\
+node www1 www2
+udpport 694
+ucast eth0 192.0.2.11
+ucast eth0 192.0.2.12
+deadtime 5
+deadping 5
+debug 0
+debugfile /var/log/ha-debug.log
+logfile /var/log/ha.log
+auto_failback on
+";
+
+const AUTHKEYS: &str = "auth 1\n1 sha1 PutYourSuperSecretKeyHere\n";
+
+impl Files {
+    /// How-to 001: server1 and server2, one address and a script, automatic return.
+    pub fn howto_001() -> Self {
+        Self {
+            ha_cf: HOWTO_001_HA_CF.into(),
+            haresources: "server1 IPaddr::192.0.2.100 failback.sh\n".into(),
+            authkeys: AUTHKEYS.into(),
+            authkeys_mode: 0o600,
+            scripts: vec![("failback.sh".into(), RECORDING_SCRIPT.into())],
+        }
+    }
+
+    /// How-to 004: www1 and www2 with two addresses. (It leaves `authkeys` to the reader.)
+    pub fn howto_004() -> Self {
+        Self {
+            ha_cf: HOWTO_004_HA_CF.into(),
+            haresources: "www1 192.0.2.3 192.0.2.4\n".into(),
+            authkeys: AUTHKEYS.into(),
+            authkeys_mode: 0o600,
+            scripts: Vec::new(),
+        }
+    }
+
+    /// The same with the demo's times: keepalive 1 ms, deadtime 3 ms, initdead 1 s. A `warntime` between them
+    /// would be longer than deadtime and becomes 2 ms.
+    #[must_use]
+    pub fn fast(self) -> Self {
+        let fast =
+            self.directive("keepalive", "1ms").directive("deadtime", "3ms").directive("initdead", "1s");
+        if fast.has("warntime") { fast.directive("warntime", "2ms") } else { fast }
+    }
+
+    /// The same with `name value` in `ha.cf`: in the place of the directive if there is one, else at the top
+    /// (before any link, where every directive is allowed).
+    #[must_use]
+    pub fn directive(mut self, name: &str, value: &str) -> Self {
+        let line = format!("{name} {value}\n");
+        if self.has(name) {
+            let replaced = |old: &str| if names(old, name) { line.clone() } else { format!("{old}\n") };
+            self.ha_cf = self.ha_cf.lines().map(replaced).collect();
+        } else {
+            self.ha_cf.insert_str(0, &line);
+        }
+        self
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.ha_cf.lines().any(|line| names(line, name))
+    }
+}
+
+fn names(line: &str, directive: &str) -> bool {
+    line.split_whitespace().next() == Some(directive)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fast_changes_nothing_but_times() {
+        let (before, after) = (Files::howto_001(), Files::howto_001().fast());
+        let changed: Vec<_> = before.ha_cf.lines().zip(after.ha_cf.lines()).filter(|(a, b)| a != b).collect();
+        let expected = [
+            ("warntime 3", "warntime 2ms"),
+            ("deadtime 5", "deadtime 3ms"),
+            ("initdead 10", "initdead 1s"),
+            ("keepalive 1", "keepalive 1ms"),
+        ];
+        assert_eq!(changed, expected);
+        assert_eq!(before.ha_cf.lines().count(), after.ha_cf.lines().count());
+        assert_eq!((before.haresources, before.authkeys), (after.haresources, after.authkeys));
+    }
+
+    #[test]
+    fn a_directive_is_replaced_in_its_place_or_put_at_the_top() {
+        let files = Files::howto_004().directive("auto_failback", "off").directive("xdp", "generic");
+        assert_eq!(files.ha_cf.lines().next(), Some("xdp generic"));
+        assert_eq!(files.ha_cf.lines().last(), Some("auto_failback off"));
+        assert_eq!(files.ha_cf.lines().count(), HOWTO_004_HA_CF.lines().count() + 1);
+    }
+}

@@ -1,0 +1,86 @@
+//! What `xbeat status --json` says, as far as tests look at it. Fields that are not known here are ignored.
+
+use serde::Deserialize;
+
+/// The state of one agent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Status {
+    /// The node that was asked.
+    pub node: String,
+    /// All nodes as this one sees them.
+    pub nodes: Vec<Node>,
+    /// Its links.
+    pub links: Vec<Link>,
+    /// All resource groups.
+    pub groups: Vec<Group>,
+}
+
+/// A node as seen by another (or itself).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Node {
+    /// Its name in `ha.cf`.
+    pub name: String,
+    /// `init`, `active` or `dead`.
+    pub status: String,
+}
+
+/// A link.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Link {
+    /// The interface or serial device.
+    pub name: String,
+    /// `native`, `generic`, `tc` or `none`.
+    pub datapath: String,
+}
+
+/// A resource group.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Group {
+    /// The first resource of the group, which names it.
+    pub key: String,
+    /// The node that has it.
+    pub owner: Option<String>,
+    /// Whether this node's gate is open.
+    pub open: bool,
+    /// The epoch of its ownership.
+    pub epoch: u64,
+}
+
+impl Status {
+    /// The status of node `name`, or "" if it is unknown.
+    pub fn node_status(&self, name: &str) -> &str {
+        self.nodes.iter().find(|node| node.name == name).map_or("", |node| &node.status)
+    }
+
+    /// How frames on interface `name` are handled, or "" if it is no link.
+    pub fn datapath(&self, name: &str) -> &str {
+        self.links.iter().find(|link| link.name == name).map_or("", |link| &link.datapath)
+    }
+
+    /// Who has the group called `key`.
+    pub fn owner(&self, key: &str) -> Option<&str> {
+        self.groups.iter().find(|group| group.key == key)?.owner.as_deref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_fields_are_read_and_others_ignored() {
+        let json = r#"{"node":"server1","uptime":3,
+            "nodes":[{"name":"server1","status":"active"},{"name":"server2","status":"dead","last":1}],
+            "links":[{"name":"eth0","datapath":"native","why":""}],
+            "groups":[{"key":"192.0.2.100","owner":"server1","open":true,"epoch":4},{"key":"b","owner":null}]}"#;
+        let status: Status = serde_json::from_str(json).unwrap();
+        assert_eq!((status.node_status("server2"), status.node_status("other")), ("dead", ""));
+        assert_eq!((status.datapath("eth0"), status.datapath("eth1")), ("native", ""));
+        assert_eq!((status.owner("192.0.2.100"), status.owner("b")), (Some("server1"), None));
+        assert_eq!(status.groups[0].epoch, 4);
+    }
+}
