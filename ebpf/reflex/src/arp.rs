@@ -71,18 +71,14 @@ impl Arp {
     pub fn answer(&mut self, mac: [u8; 6]) {
         let (asker, asker_ip, ip) = (self.sender_mac(), self.sender(), self.target());
         let b = &mut self.bytes;
-        for i in 0..6 {
-            b[i] = asker[i];
-            b[6 + i] = mac[i];
-            b[22 + i] = mac[i];
-            b[32 + i] = asker[i];
-        }
+        b[..6].copy_from_slice(&asker);
+        b[6..12].copy_from_slice(&mac);
         b[20] = 0;
         b[21] = 2;
-        for i in 0..4 {
-            b[28 + i] = ip[i];
-            b[38 + i] = asker_ip[i];
-        }
+        b[22..28].copy_from_slice(&mac);
+        b[28..32].copy_from_slice(&ip);
+        b[32..38].copy_from_slice(&asker);
+        b[38..].copy_from_slice(&asker_ip);
     }
 }
 

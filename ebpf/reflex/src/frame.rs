@@ -263,3 +263,6 @@ impl Claim {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -187,6 +187,114 @@ pub struct Vip {
     pub bounce: u8,
 }
 
+/// A row of words that hold 0.
+const fn zeros<const N: usize>() -> [Word; N] {
+    [const { Word::new(0) }; N]
+}
+
+impl Orders {
+    /// Orders to do nothing: every word 0, so every gate is closed (R7). 40 KiB: `Box::new(Orders::new())`.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            layout: Word::new(0),
+            session: Word::new(0),
+            own: Word::new(0),
+            nodes_len: Word::new(0),
+            groups_len: Word::new(0),
+            port: Word::new(0),
+            config: Word::new(0),
+            status: Word::new(0),
+            keepalive: Word::new(0),
+            deadtime: Word::new(0),
+            unanswered_min: Word::new(0),
+            grace: Word::new(0),
+            lease_until: Word::new(0),
+            key_current: Word::new(0),
+            keys: [const { Key { method: 0, pad: 0, inner: [0; 8], outer: [0; 8] } }; KEYS_MAX],
+            nodes: [const { NodeOrders::new() }; NODES_MAX],
+            gates: [const { GateOrders::new() }; GROUPS_MAX],
+        }
+    }
+}
+
+impl NodeOrders {
+    const fn new() -> Self {
+        Self { heard_elsewhere_until: Word::new(0), links: [const { LinkOrders::new() }; LINKS_MAX] }
+    }
+}
+
+impl LinkOrders {
+    const fn new() -> Self {
+        Self { sent: Word::new(0), sent_at: Word::new(0) }
+    }
+}
+
+impl GateOrders {
+    const fn new() -> Self {
+        let [granted, resigned, armed, plan] = zeros();
+        Self { granted, resigned, armed, plan }
+    }
+}
+
+impl Facts {
+    /// Nothing is known: every word 0. 210 KiB: `Box::new(Facts::new())`.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            version: Word::new(0),
+            lease_fenced: Word::new(0),
+            nodes: [const { NodeFacts::new() }; NODES_MAX],
+            gates: [const { GateFacts::new() }; GROUPS_MAX],
+            claims: [const { zeros() }; NODES_MAX],
+        }
+    }
+}
+
+impl NodeFacts {
+    const fn new() -> Self {
+        let [session, heard_at, dead_at, said_at, said, refused_at, refused] = zeros();
+        let links = [const { LinkFacts::new() }; LINKS_MAX];
+        Self { session, heard_at, dead_at, said_at, said, refused_at, refused, links }
+    }
+}
+
+impl LinkFacts {
+    const fn new() -> Self {
+        Self {
+            seen: Word::new(0),
+            answered: Word::new(0),
+            heard_at: Word::new(0),
+            pong_at: Word::new(0),
+            sent_when_heard: Word::new(0),
+            ifindex: Word::new(0),
+            rtt: Word::new(0),
+            unconfirmed: Word::new(0),
+            received: Word::new(0),
+            gaps: zeros(),
+        }
+    }
+}
+
+impl GateFacts {
+    const fn new() -> Self {
+        let [taken, fenced, rival, reason, taken_at, first_arp_at] = zeros();
+        Self { taken, fenced, rival, reason, taken_at, first_arp_at }
+    }
+}
+
+impl Default for Orders {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Default for Facts {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// Reads a table by an index that may be anything: out of range reads the masked one. The lengths are
 /// powers of two, so that a verifier sees the bound.
 macro_rules! at {

@@ -102,3 +102,6 @@ impl Word {
         unsafe { atomic_xadd::<u64, u64, { Relaxed }>(self.0.as_ptr(), n) };
     }
 }
+
+#[cfg(test)]
+mod tests;
