@@ -130,11 +130,19 @@ pub fn check_lease<S: Sink>(orders: &Orders, facts: &Facts, now: u64, sink: &mut
     if now < lease {
         return true;
     }
-    if facts.lease_fenced.get() != lease {
-        fence_all(orders, facts, Reason::Lease, now, sink);
-        facts.lease_fenced.set(lease);
-    }
+    // Each time, also when this lease was found expired before: the frame that is about to be written says
+    // that everything is fenced, so what was granted or armed meanwhile must be, too.
+    fence_all(orders, facts, Reason::Lease, now, sink);
+    facts.lease_fenced.set(lease);
     false
+}
+
+/// Renews the lease until `until`, which must be reckoned from `now`. False if it had expired: then all gates
+/// are fenced first, even if nobody had looked since, so that a late renewal opens nothing (R2).
+pub fn renew_lease<S: Sink>(orders: &Orders, facts: &Facts, now: u64, until: u64, sink: &mut S) -> bool {
+    let valid = check_lease(orders, facts, now, sink);
+    orders.lease_until.set(until);
+    valid
 }
 
 /// Fences every gate that is open or armed.
