@@ -84,7 +84,11 @@ pub fn is_open(orders: &Orders, facts: &Facts, group: u32, now: u64) -> bool {
     if lease_valid(orders, now) {
         return true;
     }
-    gate_facts.fenced.raise(held);
+    // As `fence` does, but with nobody to tell: the reason first, then the fence, then the agent's attention.
+    gate_facts.reason.set(Reason::Lease as u64);
+    if gate_facts.fenced.raise(held) {
+        facts.version.add(1);
+    }
     false
 }
 
