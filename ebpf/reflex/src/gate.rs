@@ -199,8 +199,8 @@ pub fn fence<S: Sink>(
     }
 }
 
-/// R4: opens group `group` if it is armed against `holder`, the lease is valid, and nobody else was heard
-/// of with that epoch or a higher one.
+/// R4: opens group `group` if it is armed against `holder`, the lease is valid, and nobody was heard of who
+/// holds or held it with that epoch or a higher one.
 #[inline(always)]
 pub fn take_over<S: Sink>(orders: &Orders, facts: &Facts, group: u32, holder: u8, now: u64, sink: &mut S) {
     let (gate_orders, gate_facts) = (at!(orders.gates, group), at!(facts.gates, group));
@@ -253,10 +253,11 @@ pub fn on_claim<S: Sink>(
     sink: &mut S,
 ) {
     let epoch = u64::from(claim.epoch);
+    // Also one that is over: whoever is armed for the time after it has a higher epoch.
+    at!(facts.gates, group).rival.raise(epoch);
     match claim.state() {
         ClaimState::None => {}
         ClaimState::Open => {
-            at!(facts.gates, group).rival.raise(epoch);
             // Equal epochs: the lower node index keeps it.
             let lower = u64::from(source) < orders.own.get();
             let upto = if lower { epoch } else { epoch.saturating_sub(1) };

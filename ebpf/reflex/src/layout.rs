@@ -161,7 +161,7 @@ pub struct GateFacts {
     pub taken: Word,
     /// Highest epoch that is fenced. Only grows.
     pub fenced: Word,
-    /// Highest epoch heard of as open elsewhere. Only grows.
+    /// Highest epoch that another node says it holds or held. Only grows.
     pub rival: Word,
     /// Why it was last fenced: [`crate::Reason`].
     pub reason: Word,
