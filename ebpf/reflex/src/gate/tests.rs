@@ -61,6 +61,21 @@ fn r2_what_the_lease_closed_stays_closed_when_it_is_renewed() {
     assert!(!tables.is_open(0, 13 * MS));
 }
 
+#[test]
+fn r2_a_lease_that_ran_out_unseen_fences_when_it_is_renewed() {
+    let mut tables = leased();
+    tables.gate(0).0.granted.set(5);
+    let events = &mut tables.events;
+    let mut renew =
+        |now| renew_lease(&tables.orders, &tables.facts, now, now + 10 * MS, &mut |e| events.push(e));
+    assert!(renew(9 * MS));
+    assert!(renew(19 * MS - 1));
+    assert!(!renew(29 * MS));
+    assert!(renew(30 * MS), "the lease is valid again");
+    assert!(!tables.is_open(0, 30 * MS), "the gate is not");
+    assert_eq!(tables.count(EventKind::GateFenced), 1);
+}
+
 /// The look of one packet is enough to fence; the reason and the change must not get lost over it.
 #[test]
 fn a_packet_that_finds_the_lease_expired_leaves_the_reason() {
