@@ -142,9 +142,6 @@ fn on_pong<S: Sink>(orders: &Orders, facts: &Facts, desk: &mut Desk, sink: &mut 
         link.rtt.set(desk.now.saturating_sub(sent.sent_at.get()));
     }
     believe(orders, facts, desk, sink);
-    if desk.frame.status() & Status::LEASE == 0 {
-        gate::take_over_all(orders, facts, source, desk.now, sink);
-    }
     Verdict::PongTaken
 }
 
@@ -190,8 +187,10 @@ fn believe<S: Sink>(orders: &Orders, facts: &Facts, desk: &Desk, sink: &mut S) {
         facts.version.add(1);
         sink.emit(event(EventKind::NodeAlive, source, now));
     }
-    // Words of one source count in the order in which it spoke, whichever link was faster.
-    if !node.said_at.raise(desk.frame.at()) {
+    // Words of one source count in the order in which it spoke, whichever link was faster. What it said at the
+    // same moment is not older: its agent reads the clock once for all links and pages.
+    let at = desk.frame.at();
+    if !node.said_at.raise(at) && node.said_at.get() != at {
         return;
     }
     let said =
@@ -203,6 +202,10 @@ fn believe<S: Sink>(orders: &Orders, facts: &Facts, desk: &Desk, sink: &mut S) {
     if news || changed {
         facts.version.add(1);
         sink.emit(event(EventKind::NodeSaid, source, now));
+    }
+    // All its gates are fenced, also those that this page does not tell of.
+    if desk.frame.status() & Status::LEASE == 0 {
+        gate::take_over_all(orders, facts, source, now, sink);
     }
 }
 
