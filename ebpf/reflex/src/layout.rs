@@ -113,6 +113,8 @@ pub struct Facts {
 pub struct NodeFacts {
     /// The life that answered our challenge; 0: none yet.
     pub session: Word,
+    /// The sender's own clock in the frame that admitted it. Its probes from before that are not believed.
+    pub since: Word,
     /// When it was last heard on any link (monotonic clock, ns).
     pub heard_at: Word,
     /// When it was declared dead; 0: it was not.
@@ -134,7 +136,7 @@ pub struct NodeFacts {
 pub struct LinkFacts {
     /// Highest sequence number of its probes.
     pub seen: Word,
-    /// Highest sequence number of ours that it answered.
+    /// Highest sequence number of ours that it answered, or that is void since it was admitted.
     pub answered: Word,
     /// When it was last heard on this link.
     pub heard_at: Word,
@@ -253,9 +255,9 @@ impl Facts {
 
 impl NodeFacts {
     const fn new() -> Self {
-        let [session, heard_at, dead_at, said_at, said, refused_at, refused] = zeros();
+        let [session, since, heard_at, dead_at, said_at, said, refused_at, refused] = zeros();
         let links = [const { LinkFacts::new() }; LINKS_MAX];
-        Self { session, heard_at, dead_at, said_at, said, refused_at, refused, links }
+        Self { session, since, heard_at, dead_at, said_at, said, refused_at, refused, links }
     }
 }
 

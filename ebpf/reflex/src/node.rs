@@ -104,7 +104,8 @@ fn on_probe<S: Sink>(orders: &Orders, facts: &Facts, desk: &mut Desk, sink: &mut
     let link = at!(node.links, desk.frame.link());
     let admitted = node.session.get() == desk.frame.session();
     if admitted {
-        if !link.seen.raise(desk.frame.seq()) {
+        // What it sent before it was admitted was not believed then, and is no newer now.
+        if desk.frame.at() < node.since.get() || !link.seen.raise(desk.frame.seq()) {
             return Verdict::Replayed;
         }
         if desk.frame.status() & Status::PONG_HEARD != 0 {
@@ -146,6 +147,9 @@ fn on_pong<S: Sink>(orders: &Orders, facts: &Facts, desk: &mut Desk, sink: &mut 
 }
 
 /// A new life of a node: nothing that its last life said counts any more, and what that held is free.
+///
+/// Every challenge that is still out is void, on all links: only the last life can have answered one that was
+/// sent before this, and a pong of it that a slow link holds would bring it back.
 #[inline(never)]
 fn admit<S: Sink>(orders: &Orders, facts: &Facts, desk: &Desk, sink: &mut S) {
     let source = desk.frame.source();
@@ -159,9 +163,11 @@ fn admit<S: Sink>(orders: &Orders, facts: &Facts, desk: &Desk, sink: &mut S) {
         }
         at!(claims, group).set(0);
     }
-    for link in &node.links {
+    for (link, sent) in node.links.iter().zip(&at!(orders.nodes, source).links) {
         link.seen.set(0);
+        link.answered.raise(sent.sent.get());
     }
+    node.since.set(desk.frame.at());
     node.said_at.set(0);
     node.said.set(0);
     node.session.set(desk.frame.session());
