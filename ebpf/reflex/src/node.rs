@@ -79,6 +79,10 @@ pub fn on_frame<S: Sink>(orders: &Orders, facts: &Facts, desk: &mut Desk, sink: 
         refuse(node, source, desk.now, sink);
         return Verdict::BadMac;
     }
+    // No life has this number; a node that we know nothing of has it in our table.
+    if desk.frame.session() == 0 {
+        return Verdict::Stale;
+    }
     match kind {
         Kind::Probe => on_probe(orders, facts, desk, sink),
         Kind::Pong => on_pong(orders, facts, desk, sink),
