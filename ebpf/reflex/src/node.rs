@@ -374,4 +374,4 @@ fn event(kind: EventKind, node: u8, at: u64) -> Event {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

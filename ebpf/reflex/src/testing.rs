@@ -80,15 +80,16 @@ impl Tables {
         self.events.iter().filter(|e| e.kind == kind as u32).count()
     }
 
-    /// Every word of the facts, those aside that count what was not believed.
+    /// Every word of the facts about nodes and the first 32 groups, those aside that count what was not
+    /// believed.
     pub(crate) fn facts_but_counters(&self) -> Vec<u64> {
         let f = &self.facts;
         let mut words = std::vec![f.version.get(), f.lease_fenced.get()];
         f.nodes.iter().for_each(|node| push_node(&mut words, node));
-        for g in &f.gates {
+        for g in &f.gates[..32] {
             push(&mut words, &[&g.taken, &g.fenced, &g.rival, &g.reason, &g.taken_at, &g.first_arp_at]);
         }
-        words.extend(f.claims.iter().flatten().map(Word::get));
+        words.extend(f.claims.iter().flat_map(|claims| &claims[..32]).map(Word::get));
         words
     }
 }
