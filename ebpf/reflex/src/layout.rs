@@ -33,7 +33,7 @@ pub struct Orders {
     pub deadtime: Word,
     /// Probes that must have stayed unanswered, see [`crate::watch`].
     pub unanswered_min: Word,
-    /// Age at which an unanswered probe counts, ns.
+    /// Age at which an unanswered probe counts, ns. Shorter than the time between two probes on one link.
     pub grace: Word,
     /// Gates may be open before this moment (monotonic clock, ns). Renewed by the decision loop alone.
     pub lease_until: Word,
