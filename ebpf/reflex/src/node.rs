@@ -136,10 +136,13 @@ fn on_pong<S: Sink>(orders: &Orders, facts: &Facts, desk: &mut Desk, sink: &mut 
         return Verdict::Stale;
     }
     let seq = desk.frame.seq();
+    // Read before the number is spent: if another CPU admits a later life in between, this frame of the one
+    // before must not be taken for a new life.
+    let known = node.session.get();
     if seq > sent.sent.get() || !link.answered.raise(seq) {
         return Verdict::Replayed;
     }
-    if node.session.get() != desk.frame.session() {
+    if known != desk.frame.session() {
         admit(orders, facts, desk, sink);
     }
     link.pong_at.set(desk.now);
