@@ -3,7 +3,9 @@
 //! Kernel and agent touch the same memory at the same time, so every field is a word that is read and
 //! written whole. Words that several CPUs write are *monotone*: they only grow, by [`Word::raise`].
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::AtomicU64;
+#[cfg(not(target_arch = "bpf"))]
+use core::sync::atomic::Ordering;
 
 /// A 64-bit word in shared memory.
 #[derive(Debug, Default)]
@@ -24,13 +26,13 @@ impl Word {
     /// What the word holds now.
     #[inline(always)]
     pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.load()
     }
 
     /// Stores `value`. Only for words with a single writer.
     #[inline(always)]
     pub fn set(&self, value: u64) {
-        self.0.store(value, Ordering::Relaxed);
+        self.store(value);
     }
 
     /// Makes the word at least `value`; true if it was lower before. Never lowers it, also when several
@@ -60,6 +62,16 @@ impl Word {
     }
 
     #[cfg(not(target_arch = "bpf"))]
+    fn load(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    #[cfg(not(target_arch = "bpf"))]
+    fn store(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    #[cfg(not(target_arch = "bpf"))]
     fn compare_exchange(&self, old: u64, new: u64) -> u64 {
         match self.0.compare_exchange(old, new, Ordering::SeqCst, Ordering::SeqCst) {
             Ok(found) | Err(found) => found,
@@ -77,14 +89,28 @@ impl Word {
     }
 }
 
-/// The BPF target has no read-modify-write in `core::sync::atomic`; its instruction set (v3) does.
+/// The BPF target has no read-modify-write in `core::sync::atomic`; its instruction set (v3) does. Atomic loads and
+/// stores compile there but do not link (LLVM 22: "Cannot select: AtomicLoad"); a volatile access of an aligned
+/// double word is one instruction.
 #[cfg(target_arch = "bpf")]
 #[allow(unsafe_code, reason = "the instruction set's own atomics, reached by intrinsics")]
 impl Word {
     #[inline(always)]
+    fn load(&self) -> u64 {
+        // SAFETY: the pointer comes from a live, aligned AtomicU64.
+        unsafe { self.0.as_ptr().read_volatile() }
+    }
+
+    #[inline(always)]
+    fn store(&self, value: u64) {
+        // SAFETY: as above.
+        unsafe { self.0.as_ptr().write_volatile(value) }
+    }
+
+    #[inline(always)]
     fn compare_exchange(&self, old: u64, new: u64) -> u64 {
         use core::intrinsics::{AtomicOrdering::SeqCst, atomic_cxchg};
-        // SAFETY: the pointer comes from a live, aligned AtomicU64.
+        // SAFETY: as above.
         unsafe { atomic_cxchg::<u64, { SeqCst }, { SeqCst }>(self.0.as_ptr(), old, new).0 }
     }
 
