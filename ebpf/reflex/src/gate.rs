@@ -152,11 +152,7 @@ pub fn renew_lease<S: Sink>(orders: &Orders, facts: &Facts, now: u64, until: u64
 /// Fences every gate that is open or armed.
 #[inline(never)]
 pub fn fence_all<S: Sink>(orders: &Orders, facts: &Facts, reason: Reason, now: u64, sink: &mut S) {
-    let len = orders.groups_len.get();
-    for group in 0..GROUPS_MAX as u32 {
-        if u64::from(group) >= len {
-            break;
-        }
+    sink.each_group(groups_len(orders), |sink, group| {
         let gate_orders = at!(orders.gates, group);
         let mut upto = held(gate_orders, at!(facts.gates, group));
         if let Some(armed) = Armed::unpack(gate_orders.armed.get())
@@ -165,7 +161,14 @@ pub fn fence_all<S: Sink>(orders: &Orders, facts: &Facts, reason: Reason, now: u
             upto = u64::from(armed.epoch);
         }
         fence(orders, facts, group, upto, reason, now, sink);
-    }
+    });
+}
+
+/// Number of groups, whatever the table says.
+#[inline(always)]
+pub(crate) fn groups_len(orders: &Orders) -> u32 {
+    let len = orders.groups_len.get();
+    if len > GROUPS_MAX as u64 { GROUPS_MAX as u32 } else { len as u32 }
 }
 
 /// Fences group `group` up to and including epoch `upto` (R2: for good).
@@ -231,13 +234,7 @@ pub fn take_over<S: Sink>(orders: &Orders, facts: &Facts, group: u32, holder: u8
 /// Opens every gate that is armed against `holder`: it is dead, or all its gates are fenced.
 #[inline(never)]
 pub fn take_over_all<S: Sink>(orders: &Orders, facts: &Facts, holder: u8, now: u64, sink: &mut S) {
-    let len = orders.groups_len.get();
-    for group in 0..GROUPS_MAX as u32 {
-        if u64::from(group) >= len {
-            break;
-        }
-        take_over(orders, facts, group, holder, now, sink);
-    }
+    sink.each_group(groups_len(orders), |sink, group| take_over(orders, facts, group, holder, now, sink));
 }
 
 /// Acts on what `source` claims of group `group`: R5 if it holds the group with a higher epoch, R4 if it gave

@@ -9,7 +9,7 @@ use crate::gate;
 use crate::layout::{Facts, LinkFacts, NodeFacts, Orders, at};
 use crate::mac::{self, Scratch};
 use crate::verdict::{Event, EventKind, Sink, Verdict};
-use crate::{BUCKETS_MAX, CLAIMS_PER_FRAME, GROUPS_MAX, NODES_MAX};
+use crate::{BUCKETS_MAX, CLAIMS_PER_FRAME, NODES_MAX};
 
 /// The frame under work and what is known about its arrival: a per-CPU map value in the kernel.
 #[repr(C)]
@@ -162,14 +162,8 @@ fn admit<S: Sink>(orders: &Orders, facts: &Facts, desk: &Desk, sink: &mut S) {
     let source = desk.frame.source();
     let node = at!(facts.nodes, source);
     let had_a_life = node.session.get() != 0;
-    let len = orders.groups_len.get();
     let claims = at!(facts.claims, source);
-    for group in 0..GROUPS_MAX {
-        if group as u64 >= len {
-            break;
-        }
-        at!(claims, group).set(0);
-    }
+    sink.each_group(gate::groups_len(orders), |_, group| at!(claims, group).set(0));
     for (link, sent) in node.links.iter().zip(&at!(orders.nodes, source).links) {
         link.seen.set(0);
         link.answered.raise(sent.sent.get());

@@ -176,10 +176,25 @@ pub struct Event {
     pub detail: u32,
 }
 
-/// Where the reflex leaves its events: a BPF ring buffer, a queue, a test's vector.
+/// The house that the reflex runs in: where it leaves its events (a BPF ring buffer, a queue, a test's vector),
+/// and how it goes over many groups.
 pub trait Sink {
     /// Takes one event; may drop it when full.
     fn emit(&mut self, event: Event);
+
+    /// Does `act` for each group below `len`.
+    ///
+    /// A verifier walks a plain loop turn by turn, and gives up at 8192 branches: a thousand groups are too
+    /// many. The kernel programs override this by `bpf_loop` (kernel 5.17), whose body is walked once.
+    #[inline(always)]
+    fn each_group<F: FnMut(&mut Self, u32)>(&mut self, len: u32, mut act: F)
+    where
+        Self: Sized,
+    {
+        for group in 0..len {
+            act(self, group);
+        }
+    }
 }
 
 impl<F: FnMut(Event)> Sink for F {

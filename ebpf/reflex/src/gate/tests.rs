@@ -254,6 +254,19 @@ fn a_claim_says_what_was_held_planned_and_armed() {
 }
 
 #[test]
+fn a_number_of_groups_that_cannot_be_is_cut() {
+    for (len, fenced) in
+        [(0, 0), (3, 3), (GROUPS_MAX as u64, GROUPS_MAX), (1 << 32, GROUPS_MAX), (u64::MAX, GROUPS_MAX)]
+    {
+        let mut tables = leased();
+        tables.orders.groups_len.set(len);
+        tables.orders.gates.iter().for_each(|gate| gate.granted.set(1));
+        tables.fence_all(MS);
+        assert_eq!(tables.count(EventKind::GateFenced), fenced, "{len} groups");
+    }
+}
+
+#[test]
 fn armed_comes_back_from_its_word() {
     for armed in [
         Armed { epoch: 1, holder: 0, behind: 1 },
