@@ -103,7 +103,7 @@ fn arp_verdict(ctx: &XdpContext) -> Option<(Verdict, u32)> {
     let Some(operation) = arp.operation() else { return Some(OTHER) };
     if let Some(vip) = maps::vip(arp.sender()) {
         if arp.sender_mac() != vip.mac {
-            return Some((arp::on_conflict(vip, now(), &mut Ring), XDP_PASS));
+            return Some((arp::on_foreign_claim(orders, facts, vip, now(), &mut Ring), XDP_PASS));
         }
         return Some(OTHER);
     }

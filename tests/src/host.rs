@@ -200,9 +200,10 @@ impl Host {
 
     /// What `xbeat status --json` says on the node.
     pub fn status(&self) -> Result<Status> {
-        let output = self.command(&["status", "--json"])?.ok()?;
+        // Exit 1 says that something is wrong, a dead peer for one; the status says what.
+        let output = self.command(&["status", "--json"])?;
         serde_json::from_str(&output.stdout)
-            .with_context(|| format!("status of {}: {}", self.name, output.stdout))
+            .with_context(|| format!("status of {}: {}{}", self.name, output.stdout, output.stderr))
     }
 
     /// All that agents on this node have written so far.

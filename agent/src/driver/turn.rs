@@ -301,8 +301,8 @@ impl<'a> Driver<'a> {
         let now = clock::now();
         let mut events = Vec::new();
         let mut sink = |event: Event| events.push(event);
-        gate::check_lease(&self.orders, &self.facts, now, &mut sink);
-        self.orders.lease_until.set(now + setup::nanos(self.config.lease));
+        let until = now + setup::nanos(self.config.lease);
+        gate::renew_lease(&self.orders, &self.facts, now, until, &mut sink);
         self.renewed_at = now;
         events.iter().for_each(|event| self.log_event(event));
     }

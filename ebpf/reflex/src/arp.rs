@@ -98,9 +98,18 @@ pub fn on_request(orders: &Orders, facts: &Facts, vip: &Vip, ifindex: u32, now: 
     Verdict::ArpAnswered
 }
 
-/// Somebody with another MAC address says that `vip` is his.
+/// Somebody with another MAC address says that `vip` is his. That is a conflict only while we serve it.
 #[inline(always)]
-pub fn on_conflict<S: Sink>(vip: &Vip, now: u64, sink: &mut S) -> Verdict {
+pub fn on_foreign_claim<S: Sink>(
+    orders: &Orders,
+    facts: &Facts,
+    vip: &Vip,
+    now: u64,
+    sink: &mut S,
+) -> Verdict {
+    if !gate::is_open(orders, facts, vip.group, now) {
+        return Verdict::ArpOther;
+    }
     sink.emit(Event {
         at: now,
         epoch: 0,

@@ -46,7 +46,7 @@ pub enum Kind {
 }
 
 /// A frame as it is on the wire.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C, align(8))]
 pub struct Frame {
     /// The bytes.
@@ -181,7 +181,7 @@ pub struct Status;
 impl Status {
     /// The source's agent has finished its start and takes part in elections.
     pub const ACTIVE: u8 = 1;
-    /// The source's lease is valid. A pong without it says: all my gates are fenced.
+    /// The source's lease is valid. A frame without it says: all my gates are fenced.
     pub const LEASE: u8 = 2;
     /// The source is going down and hands over what it holds.
     pub const LEAVING: u8 = 4;
@@ -263,3 +263,6 @@ impl Claim {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

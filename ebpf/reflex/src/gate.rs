@@ -84,7 +84,11 @@ pub fn is_open(orders: &Orders, facts: &Facts, group: u32, now: u64) -> bool {
     if lease_valid(orders, now) {
         return true;
     }
-    gate_facts.fenced.raise(held);
+    // As `fence` does, but with nobody to tell: the reason first, then the fence, then the agent's attention.
+    gate_facts.reason.set(Reason::Lease as u64);
+    if gate_facts.fenced.raise(held) {
+        facts.version.add(1);
+    }
     false
 }
 
@@ -130,11 +134,19 @@ pub fn check_lease<S: Sink>(orders: &Orders, facts: &Facts, now: u64, sink: &mut
     if now < lease {
         return true;
     }
-    if facts.lease_fenced.get() != lease {
-        fence_all(orders, facts, Reason::Lease, now, sink);
-        facts.lease_fenced.set(lease);
-    }
+    // Each time, also when this lease was found expired before: the frame that is about to be written says
+    // that everything is fenced, so what was granted or armed meanwhile must be, too.
+    fence_all(orders, facts, Reason::Lease, now, sink);
+    facts.lease_fenced.set(lease);
     false
+}
+
+/// Renews the lease until `until`, which must be reckoned from `now`. False if it had expired: then all gates
+/// are fenced first, even if nobody had looked since, so that a late renewal opens nothing (R2).
+pub fn renew_lease<S: Sink>(orders: &Orders, facts: &Facts, now: u64, until: u64, sink: &mut S) -> bool {
+    let valid = check_lease(orders, facts, now, sink);
+    orders.lease_until.set(until);
+    valid
 }
 
 /// Fences every gate that is open or armed.
@@ -183,8 +195,8 @@ pub fn fence<S: Sink>(
     }
 }
 
-/// R4: opens group `group` if it is armed against `holder`, the lease is valid, and nobody else was heard
-/// of with that epoch or a higher one.
+/// R4: opens group `group` if it is armed against `holder`, the lease is valid, and nobody was heard of who
+/// holds or held it with that epoch or a higher one.
 #[inline(always)]
 pub fn take_over<S: Sink>(orders: &Orders, facts: &Facts, group: u32, holder: u8, now: u64, sink: &mut S) {
     let (gate_orders, gate_facts) = (at!(orders.gates, group), at!(facts.gates, group));
@@ -231,10 +243,11 @@ pub fn on_claim<S: Sink>(
     sink: &mut S,
 ) {
     let epoch = u64::from(claim.epoch);
+    // Also one that is over: whoever is armed for the time after it has a higher epoch.
+    at!(facts.gates, group).rival.raise(epoch);
     match claim.state() {
         ClaimState::None => {}
         ClaimState::Open => {
-            at!(facts.gates, group).rival.raise(epoch);
             // Equal epochs: the lower node index keeps it.
             let lower = u64::from(source) < orders.own.get();
             let upto = if lower { epoch } else { epoch.saturating_sub(1) };

@@ -38,7 +38,7 @@ pub struct Orders {
     pub warntime: Word,
     /// Probes that must have stayed unanswered, see [`crate::watch`].
     pub unanswered_min: Word,
-    /// Age at which an unanswered probe counts, ns.
+    /// Age at which an unanswered probe counts, ns. Shorter than the time between two probes on one link.
     pub grace: Word,
     /// Gates may be open before this moment (monotonic clock, ns). Renewed by the decision loop alone.
     pub lease_until: Word,
@@ -118,6 +118,8 @@ pub struct Facts {
 pub struct NodeFacts {
     /// The life that answered our challenge; 0: none yet.
     pub session: Word,
+    /// The sender's own clock in the frame that admitted it. Its probes from before that are not believed.
+    pub since: Word,
     /// When it was last heard on any link (monotonic clock, ns).
     pub heard_at: Word,
     /// When it was declared dead; 0: it was not.
@@ -141,7 +143,7 @@ pub struct NodeFacts {
 pub struct LinkFacts {
     /// Highest sequence number of its probes.
     pub seen: Word,
-    /// Highest sequence number of ours that it answered.
+    /// Highest sequence number of ours that it answered, or that is void since it was admitted.
     pub answered: Word,
     /// How many of our probes it answered.
     pub answered_count: Word,
@@ -172,7 +174,7 @@ pub struct GateFacts {
     pub taken: Word,
     /// Highest epoch that is fenced. Only grows.
     pub fenced: Word,
-    /// Highest epoch heard of as open elsewhere. Only grows.
+    /// Highest epoch that another node says it holds or held. Only grows.
     pub rival: Word,
     /// Why it was last fenced: [`crate::Reason`].
     pub reason: Word,
@@ -201,26 +203,126 @@ pub struct Vip {
 impl Vip {
     /// As the value of a BPF map.
     #[must_use]
-    pub const fn to_bytes(self) -> [u8; 16] {
-        let (g, i, m) = (self.group.to_ne_bytes(), self.ifindex.to_ne_bytes(), self.mac);
-        [
-            g[0],
-            g[1],
-            g[2],
-            g[3],
-            i[0],
-            i[1],
-            i[2],
-            i[3],
-            m[0],
-            m[1],
-            m[2],
-            m[3],
-            m[4],
-            m[5],
-            self.ready,
-            self.bounce,
-        ]
+    pub fn to_bytes(self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[0..4].copy_from_slice(&self.group.to_ne_bytes());
+        bytes[4..8].copy_from_slice(&self.ifindex.to_ne_bytes());
+        bytes[8..14].copy_from_slice(&self.mac);
+        bytes[14] = self.ready;
+        bytes[15] = self.bounce;
+        bytes
+    }
+}
+
+/// A row of words that hold 0.
+const fn zeros<const N: usize>() -> [Word; N] {
+    [const { Word::new(0) }; N]
+}
+
+impl Orders {
+    /// Orders to do nothing: every word 0, so every gate is closed (R7). 40 KiB: `Box::new(Orders::new())`.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            layout: Word::new(0),
+            session: Word::new(0),
+            own: Word::new(0),
+            nodes_len: Word::new(0),
+            groups_len: Word::new(0),
+            port: Word::new(0),
+            addresses: zeros(),
+            config: Word::new(0),
+            status: Word::new(0),
+            keepalive: Word::new(0),
+            deadtime: Word::new(0),
+            warntime: Word::new(0),
+            unanswered_min: Word::new(0),
+            grace: Word::new(0),
+            lease_until: Word::new(0),
+            key_current: Word::new(0),
+            keys: [const { Key { method: 0, pad: 0, inner: [0; 8], outer: [0; 8] } }; KEYS_MAX],
+            nodes: [const { NodeOrders::new() }; NODES_MAX],
+            gates: [const { GateOrders::new() }; GROUPS_MAX],
+        }
+    }
+}
+
+impl NodeOrders {
+    const fn new() -> Self {
+        Self { heard_elsewhere_until: Word::new(0), links: [const { LinkOrders::new() }; LINKS_MAX] }
+    }
+}
+
+impl LinkOrders {
+    const fn new() -> Self {
+        Self { sent: Word::new(0), sent_at: Word::new(0) }
+    }
+}
+
+impl GateOrders {
+    const fn new() -> Self {
+        let [granted, resigned, armed, plan] = zeros();
+        Self { granted, resigned, armed, plan }
+    }
+}
+
+impl Facts {
+    /// Nothing is known: every word 0. 210 KiB: `Box::new(Facts::new())`.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            version: Word::new(0),
+            lease_fenced: Word::new(0),
+            nodes: [const { NodeFacts::new() }; NODES_MAX],
+            gates: [const { GateFacts::new() }; GROUPS_MAX],
+            claims: [const { zeros() }; NODES_MAX],
+        }
+    }
+}
+
+impl NodeFacts {
+    const fn new() -> Self {
+        let [session, since, heard_at, dead_at, said_at, said, refused_at, refused] = zeros();
+        let links = [const { LinkFacts::new() }; LINKS_MAX];
+        Self { session, since, heard_at, dead_at, said_at, said, refused_at, refused, pages: zeros(), links }
+    }
+}
+
+impl LinkFacts {
+    const fn new() -> Self {
+        Self {
+            seen: Word::new(0),
+            answered: Word::new(0),
+            answered_count: Word::new(0),
+            heard_at: Word::new(0),
+            pong_at: Word::new(0),
+            sent_when_heard: Word::new(0),
+            ifindex: Word::new(0),
+            address: Word::new(0),
+            rtt: Word::new(0),
+            unconfirmed: Word::new(0),
+            received: Word::new(0),
+            gaps: zeros(),
+        }
+    }
+}
+
+impl GateFacts {
+    const fn new() -> Self {
+        let [taken, fenced, rival, reason, taken_at, first_arp_at] = zeros();
+        Self { taken, fenced, rival, reason, taken_at, first_arp_at }
+    }
+}
+
+impl Default for Orders {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Default for Facts {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -19,6 +19,9 @@
 #![cfg_attr(target_arch = "bpf", allow(internal_features, reason = "compare-exchange, see word.rs"))]
 #![cfg_attr(target_arch = "bpf", feature(core_intrinsics))]
 
+#[cfg(test)]
+extern crate std;
+
 pub mod arp;
 pub mod frame;
 pub mod gate;
@@ -29,6 +32,9 @@ pub mod node;
 pub mod verdict;
 pub mod watch;
 pub mod word;
+
+#[cfg(test)]
+mod testing;
 
 pub use frame::{Claim, ClaimState, Frame, Kind, Status};
 pub use layout::{Facts, Orders};

@@ -81,6 +81,10 @@ pub fn on_frame<S: Sink>(orders: &Orders, facts: &Facts, desk: &mut Desk, sink: 
         refuse(node, source, desk.now, sink);
         return Verdict::BadMac;
     }
+    // No life has this number; a node that we know nothing of has it in our table.
+    if desk.frame.session() == 0 {
+        return Verdict::Stale;
+    }
     match kind {
         Kind::Probe => on_probe(orders, facts, desk, sink),
         Kind::Pong => on_pong(orders, facts, desk, sink),
@@ -106,7 +110,8 @@ fn on_probe<S: Sink>(orders: &Orders, facts: &Facts, desk: &mut Desk, sink: &mut
     let link = at!(node.links, desk.frame.link());
     let admitted = node.session.get() == desk.frame.session();
     if admitted {
-        if !link.seen.raise(desk.frame.seq()) {
+        // What it sent before it was admitted was not believed then, and is no newer now.
+        if desk.frame.at() < node.since.get() || !link.seen.raise(desk.frame.seq()) {
             return Verdict::Replayed;
         }
         if desk.frame.status() & Status::PONG_HEARD != 0 {
@@ -133,10 +138,13 @@ fn on_pong<S: Sink>(orders: &Orders, facts: &Facts, desk: &mut Desk, sink: &mut 
         return Verdict::Stale;
     }
     let seq = desk.frame.seq();
+    // Read before the number is spent: if another CPU admits a later life in between, this frame of the one
+    // before must not be taken for a new life.
+    let known = node.session.get();
     if seq > sent.sent.get() || !link.answered.raise(seq) {
         return Verdict::Replayed;
     }
-    if node.session.get() != desk.frame.session() {
+    if known != desk.frame.session() {
         admit(orders, facts, desk, sink);
     }
     link.answered_count.add(1);
@@ -145,13 +153,13 @@ fn on_pong<S: Sink>(orders: &Orders, facts: &Facts, desk: &mut Desk, sink: &mut 
         link.rtt.set(desk.now.saturating_sub(sent.sent_at.get()));
     }
     believe(orders, facts, desk, sink);
-    if desk.frame.status() & Status::LEASE == 0 {
-        gate::take_over_all(orders, facts, source, desk.now, sink);
-    }
     Verdict::PongTaken
 }
 
 /// A new life of a node: nothing that its last life said counts any more, and what that held is free.
+///
+/// Every challenge that is still out is void, on all links: only the last life can have answered one that was
+/// sent before this, and a pong of it that a slow link holds would bring it back.
 #[inline(never)]
 fn admit<S: Sink>(orders: &Orders, facts: &Facts, desk: &Desk, sink: &mut S) {
     let source = desk.frame.source();
@@ -159,12 +167,14 @@ fn admit<S: Sink>(orders: &Orders, facts: &Facts, desk: &Desk, sink: &mut S) {
     let had_a_life = node.session.get() != 0;
     let claims = at!(facts.claims, source);
     groups::for_each(orders.groups_len.get(), |group| at!(claims, group).set(0));
-    for link in &node.links {
+    for (link, sent) in node.links.iter().zip(&at!(orders.nodes, source).links) {
         link.seen.set(0);
+        link.answered.raise(sent.sent.get());
     }
     for pages in &node.pages {
         pages.set(0);
     }
+    node.since.set(desk.frame.at());
     node.said_at.set(0);
     node.said.set(0);
     node.session.set(desk.frame.session());
@@ -194,8 +204,10 @@ fn believe<S: Sink>(orders: &Orders, facts: &Facts, desk: &Desk, sink: &mut S) {
         facts.version.add(1);
         sink.emit(event(EventKind::NodeAlive, source, now));
     }
-    // Words of one source count in the order in which it spoke, whichever link was faster.
-    if !node.said_at.raise(desk.frame.at()) {
+    // Words of one source count in the order in which it spoke, whichever link was faster. What it said at the
+    // same moment is not older: its agent reads the clock once for all links and pages.
+    let at = desk.frame.at();
+    if !node.said_at.raise(at) && node.said_at.get() != at {
         return;
     }
     let said =
@@ -207,6 +219,10 @@ fn believe<S: Sink>(orders: &Orders, facts: &Facts, desk: &Desk, sink: &mut S) {
     if news || changed {
         facts.version.add(1);
         sink.emit(event(EventKind::NodeSaid, source, now));
+    }
+    // All its gates are fenced, also those that this page does not tell of.
+    if desk.frame.status() & Status::LEASE == 0 {
+        gate::take_over_all(orders, facts, source, now, sink);
     }
 }
 
@@ -372,4 +388,4 @@ fn event(kind: EventKind, node: u8, at: u64) -> Event {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -35,7 +35,7 @@ pub enum Verdict {
     BadMac = 13,
     /// Authentic, but heard before, or older than something heard before.
     Replayed = 14,
-    /// Authentic, but an answer to another life of ours.
+    /// Authentic, but an answer to another life of ours, or of no life: its agent has not begun.
     Stale = 15,
 }
 

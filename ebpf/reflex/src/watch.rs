@@ -72,12 +72,17 @@ fn is_silent(orders: &Orders, node: &NodeOrders, links: &[LinkFacts; LINKS_MAX],
     if now < node.heard_elsewhere_until.get() {
         return false;
     }
+    let mut asked = false;
     for (sent, heard) in node.links.iter().zip(links) {
-        if sent.sent.get() != 0 && !is_link_silent(orders, sent, heard, now) {
+        if sent.sent.get() == 0 {
+            continue;
+        }
+        if !is_link_silent(orders, sent, heard, now) {
             return false;
         }
+        asked = true;
     }
-    true
+    asked
 }
 
 #[inline(always)]

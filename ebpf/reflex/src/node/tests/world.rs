@@ -1,0 +1,99 @@
+//! The simulated nodes.
+
+use std::vec::Vec;
+
+use crate::frame::{Frame, Kind, Status};
+use crate::layout::{Key, NodeFacts};
+use crate::mac::{self, Scratch};
+use crate::node::{Desk, Probe, make_probe, on_frame};
+use crate::testing::{MS, Tables};
+use crate::verdict::Verdict;
+
+pub(crate) const SECRET: &[u8] = b"what everybody here knows";
+
+pub(crate) fn key() -> Key {
+    Key::new(mac::SHA1, SECRET).unwrap()
+}
+
+/// One life of a node.
+pub(crate) struct Node {
+    pub(crate) tables: Tables,
+}
+
+impl Node {
+    pub(crate) fn new(own: u64, session: u64) -> Self {
+        let tables = Tables::new(own);
+        tables.orders.session.set(session);
+        tables.orders.config.set(0xc0ff_ee00);
+        tables.orders.status.set(Status::ACTIVE.into());
+        tables.orders.key_current.set(1);
+        tables.orders.lease_until.set(u64::MAX);
+        let mut node = Self { tables };
+        node.tables.orders.keys[1] = key();
+        node
+    }
+
+    fn own(&self) -> u8 {
+        self.tables.orders.own.get() as u8
+    }
+
+    pub(crate) fn facts_of(&self, other: u8) -> &NodeFacts {
+        &self.tables.facts.nodes[usize::from(other)]
+    }
+
+    /// Sends the next probe, of page 0.
+    pub(crate) fn probe(&mut self, to: u8, link: u8, now: u64) -> Frame {
+        self.probe_page(to, link, 0, now)
+    }
+
+    pub(crate) fn probe_page(&mut self, to: u8, link: u8, page: u8, now: u64) -> Frame {
+        let sent = &self.tables.orders.nodes[usize::from(to)].links[usize::from(link)];
+        let seq = sent.sent.get() + 1;
+        sent.sent.set(seq);
+        sent.sent_at.set(now);
+        let mut desk = Desk::default();
+        let events = &mut self.tables.events;
+        let probe = Probe { to, link, seq, page, now };
+        make_probe(&self.tables.orders, &self.tables.facts, &mut desk, &probe, &mut |e| events.push(e));
+        desk.frame
+    }
+
+    /// Receives a frame; the pong, if there is one.
+    pub(crate) fn receive(&mut self, frame: &Frame, now: u64) -> (Verdict, Option<Frame>) {
+        let mut desk = Desk { frame: *frame, now, ifindex: 3, scratch: Scratch::default() };
+        let events = &mut self.tables.events;
+        let verdict = on_frame(&self.tables.orders, &self.tables.facts, &mut desk, &mut |e| events.push(e));
+        let answers = matches!(verdict, Verdict::ProbeAnswered | Verdict::ProbeUnproven);
+        (verdict, answers.then_some(desk.frame))
+    }
+
+    /// Receives a frame that must be refused: nothing but counters may change.
+    #[track_caller]
+    pub(crate) fn refuses(&mut self, frame: &Frame, now: u64, verdict: Verdict) {
+        let (facts, events) = (self.tables.facts_but_counters(), self.tables.events.len());
+        assert_eq!(self.receive(frame, now), (verdict, None));
+        assert!(self.tables.facts_but_counters() == facts, "{verdict:?} changed the facts");
+        assert_eq!(self.tables.events.len(), events, "{verdict:?} told of something");
+    }
+}
+
+/// One probe from `a` to `b` and its pong back, all at `now`; the verdicts of both and both frames.
+pub(crate) fn ask(a: &mut Node, b: &mut Node, link: u8, now: u64) -> (Verdict, Verdict, [Frame; 2]) {
+    let probe = a.probe(b.own(), link, now);
+    assert_eq!(probe.kind(), Some(Kind::Probe));
+    let (at_b, pong) = b.receive(&probe, now);
+    let pong = pong.expect("a fresh probe is answered");
+    let (at_a, nothing) = a.receive(&pong, now);
+    assert_eq!(nothing, None, "a pong is never answered");
+    (at_b, at_a, [probe, pong])
+}
+
+/// Nodes 0 and 1, admitted both ways on link 0 at 1 ms, and the four frames that this took.
+pub(crate) fn pair() -> (Node, Node, Vec<Frame>) {
+    let (mut a, mut b) = (Node::new(0, 0xa1), Node::new(1, 0xb1));
+    let mut frames = Vec::new();
+    frames.extend(ask(&mut a, &mut b, 0, MS).2);
+    frames.extend(ask(&mut b, &mut a, 0, MS + 1).2);
+    assert_eq!((a.facts_of(1).session.get(), b.facts_of(0).session.get()), (0xb1, 0xa1));
+    (a, b, frames)
+}
