@@ -79,9 +79,7 @@ impl Report {
             line.strip_prefix("---- ").and_then(|rest| rest.strip_suffix(" stdout ----"))
         {
             self.showing = Some(test.to_owned());
-        } else if let (Some(test), Some(reason)) =
-            (&self.showing, line.trim_start().strip_prefix("skipped: "))
-        {
+        } else if let (Some(test), Some(reason)) = (&self.showing, skip_reason(&line)) {
             self.skips.insert(test.clone(), reason.to_owned());
         }
         self.lines.push(line);
