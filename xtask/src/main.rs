@@ -33,13 +33,13 @@ enum Task {
 fn main() -> ExitCode {
     let args = Args::parse();
     let done = workspace().and_then(|workspace| match args.task {
-        Task::Demo(args) => demo::run(args),
+        Task::Demo(args) => demo::run(args).map(|()| ExitCode::SUCCESS),
         Task::Test(args) => test::run(&workspace, &args),
-        Task::Ebpf(args) => ebpf::run(&workspace, &args),
+        Task::Ebpf(args) => ebpf::run(&workspace, &args).map(|()| ExitCode::SUCCESS),
         Task::Ci(args) => ci::run(&workspace, &args),
     });
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("xtask: {error:#}");
             ExitCode::FAILURE

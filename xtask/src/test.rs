@@ -12,7 +12,7 @@ mod report;
 use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, ExitCode, Stdio},
     time::Instant,
 };
 
@@ -46,10 +46,15 @@ pub(crate) struct TestArgs {
 }
 
 /// Runs the task; the last line is `N passed, N failed`.
-pub(crate) fn run(workspace: &Path, args: &TestArgs) -> Result<()> {
+pub(crate) fn run(workspace: &Path, args: &TestArgs) -> Result<ExitCode> {
     let tally = run_all(workspace, args)?;
-    println!("\n{tally}");
-    tally.verdict()
+    let verdict = tally.verdict();
+    match &verdict {
+        Ok(()) => println!(),
+        Err(why) => println!("\n{why}"),
+    }
+    println!("{tally}");
+    Ok(if verdict.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The suite of the kernel programs alone, on the object in the file `object` instead of the committed one.

@@ -28,6 +28,7 @@ impl Tables {
         orders.groups_len.set(8);
         orders.keepalive.set(MS);
         orders.deadtime.set(3 * MS);
+        orders.warntime.set(u64::MAX);
         orders.unanswered_min.set(3);
         orders.grace.set(MS / 4);
         Self { orders, facts, events: Vec::new() }

@@ -11,11 +11,14 @@ use crate::process;
 pub(crate) struct Tally {
     pub(crate) passed: u64,
     pub(crate) failed: u64,
+    /// Skipped for want of a means: a kernel feature, root.
     pub(crate) skipped: u64,
+    /// Marked `#[ignore]` by their authors, who gave the reason there.
+    pub(crate) ignored: u64,
 }
 
 impl Tally {
-    /// Success, or why not: in CI a skip is a failure, because nobody would notice it there.
+    /// Success, or why not: in CI a test that lacks its means is a failure, because nobody would notice it there.
     pub(crate) fn verdict(self) -> Result<()> {
         if self.failed > 0 {
             bail!("{} failed; repeat one with `cargo xtask test NAME`", tests(self.failed));
@@ -36,16 +39,17 @@ impl AddAssign for Tally {
         self.passed += other.passed;
         self.failed += other.failed;
         self.skipped += other.skipped;
+        self.ignored += other.ignored;
     }
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} passed, {} failed", self.passed, self.failed)?;
-        if self.skipped > 0 {
-            write!(f, ", {} skipped", self.skipped)?;
+        match self.skipped + self.ignored {
+            0 => Ok(()),
+            skipped => write!(f, ", {skipped} skipped"),
         }
-        Ok(())
     }
 }
 
@@ -79,9 +83,7 @@ impl Report {
             line.strip_prefix("---- ").and_then(|rest| rest.strip_suffix(" stdout ----"))
         {
             self.showing = Some(test.to_owned());
-        } else if let (Some(test), Some(reason)) =
-            (&self.showing, line.trim_start().strip_prefix("skipped: "))
-        {
+        } else if let (Some(test), Some(reason)) = (&self.showing, skip_reason(&line)) {
             self.skips.insert(test.clone(), reason.to_owned());
         }
         self.lines.push(line);
@@ -93,8 +95,14 @@ impl Report {
         let skipped = u64::try_from(self.skips.len()).unwrap_or(u64::MAX).min(self.tally.passed);
         self.tally.passed -= skipped;
         self.tally.skipped += skipped;
-        if self.tally.failed == 0 && (!status.success() || !self.closed) {
-            self.tally.failed = 1;
+        if !self.closed {
+            let ended =
+                |word: &str| self.lines.iter().filter(|line| is_result(line) && line.ends_with(word)).count();
+            self.tally.passed = u64::try_from(ended("... ok")).unwrap_or(0);
+            self.tally.failed = u64::try_from(ended("... FAILED")).unwrap_or(0);
+        }
+        if !self.closed || (self.tally.failed == 0 && !status.success()) {
+            self.tally.failed = self.tally.failed.max(1);
             self.died = Some(status);
         }
         self.tally
@@ -127,13 +135,13 @@ fn skip_reason(line: &str) -> Option<&str> {
     (before.is_empty() || (before.len() > test.len() && !test.contains(' '))).then_some(reason)
 }
 
-/// `ok. 3 passed; 0 failed; 1 ignored; …` → counts; what is ignored was skipped.
+/// `ok. 3 passed; 0 failed; 1 ignored; …` → counts.
 fn counts_of(text: &str) -> Tally {
     let count = |what: &str| {
         let before = text.split(what).next().filter(|before| before.len() < text.len());
         before.and_then(|before| before.trim_end().rsplit(' ').next()?.parse().ok()).unwrap_or(0)
     };
-    Tally { passed: count(" passed;"), failed: count(" failed;"), skipped: count(" ignored;") }
+    Tally { passed: count(" passed;"), failed: count(" failed;"), skipped: 0, ignored: count(" ignored;") }
 }
 
 #[cfg(test)]
@@ -153,14 +161,14 @@ mod tests {
         let output = "test a ... ok\ntest result: ok. 12 passed; 0 failed; 3 ignored; 0 measured; 0 filtered out\n\
                       test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out\n";
         let (tally, _) = read(output, 101 << 8);
-        assert_eq!(tally, Tally { passed: 13, failed: 2, skipped: 3 });
+        assert_eq!(tally, Tally { passed: 13, failed: 2, skipped: 0, ignored: 3 });
         assert_eq!(tally.to_string(), "13 passed, 2 failed, 3 skipped");
     }
 
     #[test]
     fn a_run_that_dies_before_its_report_is_one_failure() {
         let (tally, report) = read("test a ... ok\n", 6);
-        assert_eq!(tally, Tally { failed: 1, ..Tally::default() });
+        assert_eq!(tally, Tally { passed: 1, failed: 1, ..Tally::default() });
         assert!(report.died.is_some());
         let (tally, _) = read("error: could not compile\n", 101 << 8);
         assert_eq!(tally.failed, 1);
@@ -170,7 +178,7 @@ mod tests {
     fn a_run_that_fails_after_a_clean_report_is_one_failure() {
         let output = "test result: ok. 4 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out\n";
         let (tally, _) = read(output, 11);
-        assert_eq!(tally, Tally { passed: 4, failed: 1, skipped: 0 });
+        assert_eq!(tally, Tally { passed: 4, failed: 1, ..Tally::default() });
     }
 
     #[test]
@@ -179,7 +187,7 @@ mod tests {
                       skipped: again\n\nsuccesses:\n    a\n    b\n\n\
                       test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out\n";
         let (tally, report) = read(output, 0);
-        assert_eq!(tally, Tally { passed: 1, failed: 0, skipped: 1 });
+        assert_eq!(tally, Tally { passed: 1, failed: 0, skipped: 1, ignored: 0 });
         assert!(report.died.is_none());
     }
 
@@ -195,12 +203,12 @@ mod tests {
     fn skipped_outside_a_tests_output_means_nothing() {
         let output =
             "skipped: by somebody else\ntest result: ok. 1 passed; 0 failed; 0 ignored; 0 measured\n";
-        assert_eq!(read(output, 0).0, Tally { passed: 1, failed: 0, skipped: 0 });
+        assert_eq!(read(output, 0).0, Tally { passed: 1, failed: 0, ..Tally::default() });
     }
 
     #[test]
     fn only_failures_and_skips_in_ci_fail_the_run() {
-        assert!(Tally { passed: 1, failed: 0, skipped: 0 }.verdict().is_ok());
-        assert!(Tally { passed: 1, failed: 1, skipped: 0 }.verdict().is_err());
+        assert!(Tally { passed: 1, failed: 0, ..Tally::default() }.verdict().is_ok());
+        assert!(Tally { passed: 1, failed: 1, ..Tally::default() }.verdict().is_err());
     }
 }

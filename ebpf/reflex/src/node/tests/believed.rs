@@ -45,6 +45,24 @@ fn a_slow_links_words_prove_life_and_say_nothing() {
     assert_eq!(a.facts_of(1).links[1].heard_at.get(), 9 * MS);
 }
 
+#[test]
+fn a_late_frame_is_told_with_its_gap() {
+    let (mut a, mut b, _) = pair();
+    a.tables.orders.warntime.set(2 * MS);
+    let (early, late) = (b.probe(0, 0, 2 * MS), b.probe(0, 0, 9 * MS));
+    a.receive(&early, 2 * MS);
+    a.tables.events.clear();
+    a.receive(&late, 9 * MS);
+    let told: std::vec::Vec<_> = a
+        .tables
+        .events
+        .iter()
+        .filter(|e| e.kind == EventKind::NodeLate as u32)
+        .map(|e| (e.node, e.epoch))
+        .collect();
+    assert_eq!(told, [(1, 7 * MS)]);
+}
+
 /// The driver reads the clock once per turn: its probes to one node, over all links and pages, bear one time.
 #[test]
 fn words_of_the_same_moment_are_all_heard() {

@@ -60,7 +60,7 @@ impl Node {
 
     /// Receives a frame; the pong, if there is one.
     pub(crate) fn receive(&mut self, frame: &Frame, now: u64) -> (Verdict, Option<Frame>) {
-        let mut desk = Desk { frame: *frame, now, ifindex: 3, scratch: Scratch::default() };
+        let mut desk = Desk { frame: *frame, now, ifindex: 3, address: 0, scratch: Scratch::default() };
         let events = &mut self.tables.events;
         let verdict = on_frame(&self.tables.orders, &self.tables.facts, &mut desk, &mut |e| events.push(e));
         let answers = matches!(verdict, Verdict::ProbeAnswered | Verdict::ProbeUnproven);
