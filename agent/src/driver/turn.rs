@@ -17,7 +17,6 @@ use super::runner::{Done, Runner};
 use super::{Realtime, RunOptions, setup, tick};
 use crate::config::{Config, XdpMode};
 use crate::control::{self, Reply, Request, ResourceSet, Server};
-use crate::datapath::Mode;
 use crate::datapath::interfaces::{self, Interface};
 use crate::datapath::netlink::{self, Netlink};
 use crate::datapath::plain::{Plain, Watch};
