@@ -13,9 +13,13 @@ use super::Mode;
 use super::xdp::Kernel;
 use crate::config::XdpMode;
 
-/// Probes without a confirmed pong after which native mode is given up. The first of a new peer confirms nothing
-/// yet; more than a few are no accident.
+/// Probes without a confirmed pong after which native mode is suspect. The first of a new peer confirms nothing yet;
+/// more than a few are no accident.
 const UNCONFIRMED_MAX: u64 = 5;
+
+/// How long native mode stays suspect before it is given up, ns: with fast keepalives a peer that has only just
+/// attached its own program loses more than a few in no time.
+const SUSPECT_NS: u64 = 500_000_000;
 
 /// An interface that frames or VIPs are on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +34,8 @@ pub struct Interface {
     pub why: Option<String>,
     /// `XDP_TX` is known to work.
     pub tested: bool,
+    /// Since when peers ask and confirm nothing (monotonic clock, ns).
+    suspect_since: Option<u64>,
 }
 
 /// Attaches to an interface in the best mode that is wanted and possible. `has_link`: peers are reached by it, so
@@ -40,8 +46,14 @@ pub fn attach(
     (index, name): (u32, &str),
     has_link: bool,
 ) -> Interface {
-    let mut interface =
-        Interface { index, name: name.to_owned(), mode: Mode::None, why: None, tested: false };
+    let mut interface = Interface {
+        index,
+        name: name.to_owned(),
+        mode: Mode::None,
+        why: None,
+        tested: false,
+        suspect_since: None,
+    };
     let mut kernel = kernel.borrow_mut();
     let Some(kernel) = kernel.as_mut() else { return interface };
     let modes: &[Mode] = match wanted {
@@ -101,14 +113,19 @@ pub fn end_probation(
     facts: &Facts,
     wanted: XdpMode,
     interface: &mut Interface,
+    now: u64,
 ) -> bool {
     if interface.mode != Mode::Native || interface.tested {
         return false;
     }
     match test(facts, interface.index) {
-        Test::Undecided => return false,
+        Test::Undecided => {
+            interface.suspect_since = None;
+            return false;
+        }
         Test::Passed => interface.tested = true,
         Test::Failed if wanted == XdpMode::Native => return false,
+        Test::Failed if now < *interface.suspect_since.get_or_insert(now) + SUSPECT_NS => return false,
         Test::Failed => {
             let why = "native mode sends no answers (on a veth the other end needs a program too)";
             tracing::warn!("{}: {why}; using generic mode", interface.name);

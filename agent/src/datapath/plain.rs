@@ -1,12 +1,17 @@
-//! The reflex without kernel programs: the agent's own threads receive, answer and watch.
+//! The reflex without kernel programs: a thread of the agent receives, answers and watches.
 //!
-//! What is lost against the kernel: a starved or stopped agent answers nobody, watches nobody and fences nothing.
+//! One thread does all three, so that it never declares a node dead whose answer waits in a socket. What is lost
+//! against the kernel: a starved or stopped agent answers nobody, watches nobody and fences nothing.
 
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::TimeSpec;
 use reflex::frame::FRAME_LEN;
 use reflex::node::{self, Desk};
 use reflex::verdict::VERDICTS;
@@ -17,70 +22,54 @@ use crate::links::Link;
 use crate::links::prober::FIFO_PRIORITY;
 use crate::sys::{Table, clock, schedule};
 
-/// How long a thread waits before it looks whether it should end.
+/// How long the thread waits at most before it looks whether it should end.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// Frames taken from one socket before the others get their turn.
+const BATCH_MAX: usize = 64;
 
-/// The threads that stand in for the kernel.
-pub struct Plain {
-    orders: Arc<Table<Orders>>,
-    facts: Arc<Table<Facts>>,
-    events: mpsc::Sender<Event>,
-    counters: Arc<[AtomicU64; VERDICTS]>,
-    stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
+/// Who watches for silence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watch {
+    /// The kernel's timers do.
+    Kernel,
+    /// This thread does.
+    Here,
 }
 
+/// The thread that stands in for the kernel.
+pub struct Plain {
+    counters: Arc<Counters>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+type Counters = [AtomicU64; VERDICTS];
+
 impl Plain {
-    /// No thread yet.
-    #[must_use]
-    pub fn new(orders: Arc<Table<Orders>>, facts: Arc<Table<Facts>>, events: mpsc::Sender<Event>) -> Self {
-        let counters = Arc::new(std::array::from_fn(|_| AtomicU64::new(0)));
-        Self { orders, facts, events, counters, stop: Arc::default(), threads: Vec::new() }
-    }
-
-    /// Receives on `link` from now on.
+    /// Starts the thread: takes what arrives at the sockets of `links`, which is what no kernel program took.
     ///
     /// # Errors
     /// When there is no thread to be had.
-    pub fn receive(&mut self, link: Arc<Link>) -> std::io::Result<()> {
-        link.socket.set_patience(PATIENCE)?;
-        let (orders, facts) = (Arc::clone(&self.orders), Arc::clone(&self.facts));
-        let (events, counters, stop) =
-            (self.events.clone(), Arc::clone(&self.counters), Arc::clone(&self.stop));
-        let name = format!("xbeat-{}", link.name);
-        self.threads.push(std::thread::Builder::new().name(name).spawn(move || {
+    pub fn start(
+        orders: Arc<Table<Orders>>,
+        facts: Arc<Table<Facts>>,
+        links: Vec<Arc<Link>>,
+        watch: Watch,
+        events: mpsc::Sender<Event>,
+    ) -> std::io::Result<Self> {
+        let counters: Arc<Counters> = Arc::new(std::array::from_fn(|_| AtomicU64::new(0)));
+        let stop = Arc::new(AtomicBool::new(false));
+        let (their_counters, their_stop) = (Arc::clone(&counters), Arc::clone(&stop));
+        let thread = std::thread::Builder::new().name("xbeat-reflex".into()).spawn(move || {
+            // Refused means late under load; the agent has said so for its loop already.
             let _ = schedule::fifo(FIFO_PRIORITY);
-            let mut receiver = Receiver { orders, facts, events, counters, desk: Desk::default() };
-            while !stop.load(Ordering::Relaxed) {
-                receiver.turn(&link);
+            let (desk, counters) = (Desk::default(), their_counters);
+            let mut reflex = Reflex { orders, facts, links, watch, events, counters, desk };
+            while !their_stop.load(Ordering::Relaxed) {
+                reflex.turn();
             }
-        })?);
-        Ok(())
-    }
-
-    /// Watches all nodes from now on, in place of the kernel's timers.
-    ///
-    /// # Errors
-    /// When there is no thread to be had.
-    pub fn watch(&mut self) -> std::io::Result<()> {
-        let (orders, facts) = (Arc::clone(&self.orders), Arc::clone(&self.facts));
-        let (events, stop) = (self.events.clone(), Arc::clone(&self.stop));
-        self.threads.push(std::thread::Builder::new().name("xbeat-watch".into()).spawn(move || {
-            let _ = schedule::fifo(FIFO_PRIORITY);
-            while !stop.load(Ordering::Relaxed) {
-                let now = clock::now();
-                let mut sink = |event: Event| {
-                    let _ = events.try_send(event);
-                };
-                let nodes = orders.nodes_len.get() as u8;
-                let next = (0..nodes)
-                    .map(|node| watch::look(&orders, &facts, node, now, &mut sink))
-                    .min()
-                    .unwrap_or(u64::MAX);
-                clock::sleep_until(now + next.min(PATIENCE.as_nanos() as u64));
-            }
-        })?);
-        Ok(())
+        })?;
+        Ok(Self { counters, stop, thread: Some(thread) })
     }
 
     /// Frames by verdict.
@@ -93,53 +82,94 @@ impl Plain {
 impl Drop for Plain {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        for thread in self.threads.drain(..) {
+        if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-struct Receiver {
+struct Reflex {
     orders: Arc<Table<Orders>>,
     facts: Arc<Table<Facts>>,
+    links: Vec<Arc<Link>>,
+    watch: Watch,
     events: mpsc::Sender<Event>,
-    counters: Arc<[AtomicU64; VERDICTS]>,
+    counters: Arc<Counters>,
     desk: Desk,
 }
 
-impl Receiver {
-    fn turn(&mut self, link: &Link) {
+impl Reflex {
+    /// Takes every frame that is there, then looks for silence, then sleeps until a frame or the next look.
+    fn turn(&mut self) {
+        for link in self.links.clone() {
+            for _ in 0..BATCH_MAX {
+                if !self.take(&link) {
+                    break;
+                }
+            }
+        }
+        let wait = match self.watch {
+            Watch::Here => Duration::from_nanos(self.look()).min(PATIENCE),
+            Watch::Kernel => PATIENCE,
+        };
+        let mut sockets: Vec<PollFd<'_>> =
+            self.links.iter().map(|link| PollFd::new(link.socket.as_fd(), PollFlags::POLLIN)).collect();
+        // Interrupted or not: the next turn looks at everything.
+        let _ = ppoll(&mut sockets, Some(TimeSpec::from_duration(wait)), None);
+    }
+
+    /// Looks at every node; the time until the next look, ns.
+    fn look(&self) -> u64 {
+        let now = clock::now();
+        let mut sink = |event: Event| {
+            // A full queue loses a wake-up, not what it is about: the loop looks at the tables.
+            let _ = self.events.try_send(event);
+        };
+        (0..self.orders.nodes_len.get() as u8)
+            .map(|node| watch::look(&self.orders, &self.facts, node, now, &mut sink))
+            .min()
+            .unwrap_or(u64::MAX)
+    }
+
+    /// Takes one frame from the link; false if there was none.
+    fn take(&mut self, link: &Link) -> bool {
         // One byte more than a frame, so that a longer datagram is seen to be longer.
         let mut buffer = [0u8; FRAME_LEN + 1];
         let (len, from) = match link.socket.receive(&mut buffer) {
             Ok(Some(received)) => received,
-            Ok(None) => return,
+            Ok(None) => return false,
             Err(error) => {
                 // An ICMP error or an interface that went away; neither is for ever.
                 tracing::debug!(link = link.name, "cannot receive: {error}");
-                std::thread::sleep(Duration::from_millis(1));
-                return;
+                return false;
             }
         };
         let verdict = if len == FRAME_LEN {
             self.desk.frame.bytes.copy_from_slice(&buffer[..FRAME_LEN]);
-            self.desk.now = clock::now();
-            self.desk.ifindex = u64::from(link.ifindex);
-            self.desk.address = match from {
-                std::net::SocketAddr::V4(from) => u64::from(u32::from_ne_bytes(from.ip().octets())),
-                std::net::SocketAddr::V6(_) => 0,
-            };
-            let mut sink = |event: Event| {
-                let _ = self.events.try_send(event);
-            };
-            node::on_frame(&self.orders, &self.facts, &mut self.desk, &mut sink)
+            self.verdict(link, from)
         } else {
             Verdict::BadLength
         };
+        self.counters[verdict as usize].fetch_add(1, Ordering::Relaxed);
+        true
+    }
+
+    /// Gives the frame on the desk to the reflex, and answers it.
+    fn verdict(&mut self, link: &Link, from: SocketAddr) -> Verdict {
+        self.desk.now = clock::now();
+        self.desk.ifindex = u64::from(link.ifindex);
+        self.desk.address = match from.ip() {
+            IpAddr::V4(ip) => u64::from(u32::from_ne_bytes(ip.octets())),
+            IpAddr::V6(_) => 0,
+        };
+        let mut sink = |event: Event| {
+            let _ = self.events.try_send(event);
+        };
+        let verdict = node::on_frame(&self.orders, &self.facts, &mut self.desk, &mut sink);
         if matches!(verdict, Verdict::ProbeAnswered | Verdict::ProbeUnproven) {
             // Lost like any frame; the prober asks again.
             let _ = link.socket.answer(&self.desk.frame.bytes, from);
         }
-        self.counters[verdict as usize].fetch_add(1, Ordering::Relaxed);
+        verdict
     }
 }

@@ -63,11 +63,7 @@ pub(super) fn log(names: &Names<'_>, note: &Note) {
             tracing::info!(epoch, "nobody holds {}: taking it", names.group(*group));
         }
         Note::TookOver { group, epoch } => {
-            tracing::warn!(
-                epoch,
-                "Taking over resource group {}: the kernel opened its gate",
-                names.group(*group)
-            );
+            tracing::warn!(epoch, "Taking over resource group {}: its gate opened", names.group(*group));
         }
         Note::Occupied(group) => tracing::error!(
             "somebody answers for {} whom {own} does not hear: staying back; look at the heartbeat links",

@@ -138,6 +138,8 @@ impl Driver<'_> {
         let facts = &self.facts.nodes[node % NODES_MAX].links[usize::from(link.id)];
         let sent = self.orders.nodes[node % NODES_MAX].links[usize::from(link.id)].sent.get();
         let answered = facts.answered_count.get();
+        // Before its present life nobody was there to answer; the last probe may be on its way.
+        let asked = sent.saturating_sub(facts.sent_when_admitted.get()).saturating_sub(1);
         Some(status::LinkPeer {
             node: self.config.nodes[node].clone(),
             address: Some(target.address.to_string()),
@@ -147,7 +149,11 @@ impl Driver<'_> {
             probes_sent: sent,
             answered,
             rtt_us: (facts.rtt.get() != 0).then(|| micros(facts.rtt.get())),
-            loss_ppm: sent.saturating_sub(answered).saturating_mul(1_000_000).checked_div(sent).unwrap_or(0),
+            loss_ppm: asked
+                .saturating_sub(answered)
+                .saturating_mul(1_000_000)
+                .checked_div(asked)
+                .unwrap_or(0),
             interarrival_us: status::Histogram {
                 buckets: (0u32..)
                     .zip(&facts.gaps)

@@ -17,10 +17,9 @@ use super::runner::{Done, Runner};
 use super::{Realtime, RunOptions, setup, tick};
 use crate::config::{Config, XdpMode};
 use crate::control::{self, Reply, Request, ResourceSet, Server};
-use crate::datapath::Mode;
 use crate::datapath::interfaces::{self, Interface};
 use crate::datapath::netlink::{self, Netlink};
-use crate::datapath::plain::Plain;
+use crate::datapath::plain::{Plain, Watch};
 use crate::datapath::vips::Vips;
 use crate::datapath::xdp::{Events, Kernel};
 use crate::links::Link;
@@ -176,18 +175,15 @@ impl<'a> Driver<'a> {
                 interfaces::attach(&kernel, config.xdp, (index, &name), has_link)
             })
             .collect();
-        let mut plain = Plain::new(Arc::clone(&orders), Arc::clone(&facts), events.clone());
-        for link in &links {
-            if attached
-                .iter()
-                .any(|interface| interface.index == link.ifindex && interface.mode == Mode::None)
-            {
-                plain.receive(Arc::clone(link))?;
-            }
-        }
-        if without_kernel.is_some() {
-            plain.watch()?;
-        }
+        // Also beside the kernel programs: what those leave to the stack (IP options, an interface that lost its
+        // program) is still heard.
+        let plain = Plain::start(
+            Arc::clone(&orders),
+            Arc::clone(&facts),
+            links.clone(),
+            if without_kernel.is_some() { Watch::Here } else { Watch::Kernel },
+            events.clone(),
+        )?;
 
         let vips = Vips::new(netlink, Rc::clone(&kernel), entries);
         vips.remove_leftovers().await;
@@ -308,8 +304,10 @@ impl<'a> Driver<'a> {
     }
 
     fn end_probations(&mut self) {
+        let now = clock::now();
         for interface in &mut self.interfaces {
-            let changed = interfaces::end_probation(&self.kernel, &self.facts, self.config.xdp, interface);
+            let changed =
+                interfaces::end_probation(&self.kernel, &self.facts, self.config.xdp, interface, now);
             if changed && interface.tested {
                 self.vips.set_bounce(interface.index, true);
             }

@@ -145,8 +145,10 @@ pub struct LinkFacts {
     pub seen: Word,
     /// Highest sequence number of ours that it answered, or that is void since it was admitted.
     pub answered: Word,
-    /// How many of our probes it answered.
+    /// How many of our probes it answered in its present life.
     pub answered_count: Word,
+    /// Our probes sent when its present life began.
+    pub sent_when_admitted: Word,
     /// When it was last heard on this link.
     pub heard_at: Word,
     /// When its kernel last answered a probe of ours on this link.
@@ -294,6 +296,7 @@ impl LinkFacts {
             seen: Word::new(0),
             answered: Word::new(0),
             answered_count: Word::new(0),
+            sent_when_admitted: Word::new(0),
             heard_at: Word::new(0),
             pong_at: Word::new(0),
             sent_when_heard: Word::new(0),

@@ -170,6 +170,8 @@ fn admit<S: Sink>(orders: &Orders, facts: &Facts, desk: &Desk, sink: &mut S) {
     for (link, sent) in node.links.iter().zip(&at!(orders.nodes, source).links) {
         link.seen.set(0);
         link.answered.raise(sent.sent.get());
+        link.answered_count.set(0);
+        link.sent_when_admitted.set(sent.sent.get());
     }
     for pages in &node.pages {
         pages.set(0);
