@@ -24,6 +24,8 @@ const HEIR_PATIENCE: u64 = 2_000_000_000;
 pub struct Cluster {
     pub(crate) config: Config,
     started: Instant,
+    /// The moment of the last input: what was due until then has been looked at.
+    seen_at: Instant,
     pub(crate) active: bool,
     pub(crate) leaving: bool,
     held_by: Option<NodeId>,
@@ -46,6 +48,7 @@ impl Cluster {
         let mut cluster = Self {
             config,
             started: now,
+            seen_at: now,
             active: false,
             leaving: false,
             held_by: None,
@@ -79,7 +82,8 @@ impl Cluster {
         self.actions.pop_front()
     }
 
-    /// When to call [`Self::handle`] with [`Input::Timeout`], if nothing else happens before.
+    /// When to call [`Self::handle`] with [`Input::Timeout`], if nothing else happens before. Always later than the
+    /// last input: a deadline that has passed was acted upon, or waits for something else than time.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let start = (!self.active).then(|| self.started.saturating_add(self.config.initdead));
@@ -91,7 +95,7 @@ impl Cluster {
             let free = group.free_since.map(|since| since.saturating_add(self.patience()));
             [group.moving.as_ref().map(|m| m.until), group.wanted_until, asked, free]
         });
-        groups.flatten().chain(start).min()
+        groups.flatten().chain(start).filter(|&at| at > self.seen_at).min()
     }
 
     /// Whether this node takes part in elections.
@@ -308,6 +312,7 @@ impl Cluster {
     // ---- one step towards what ought to be ----
 
     fn evaluate(&mut self, now: Instant) {
+        self.seen_at = now;
         self.try_activate(now);
         let mut say = false;
         for id in 0..self.groups.len() as GroupId {
