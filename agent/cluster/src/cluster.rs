@@ -66,8 +66,12 @@ impl Cluster {
     /// Takes one input. Never fails, never blocks.
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
-            Input::Node { node, view } => self.on_node(node, view),
-            Input::Claim { node, group, claim } => self.on_claim(node, group, claim),
+            Input::Node { node, view, claims } => {
+                self.on_node(node, view);
+                for (group, claim) in claims {
+                    self.on_claim(node, group, claim);
+                }
+            }
             Input::Gate { group, gate } => self.on_gate(group, gate),
             Input::Done { group, operation, outcome } => self.on_done(group, operation, outcome),
             Input::Asked { group, answered } => self.on_asked(now, group, answered),
@@ -146,11 +150,6 @@ impl Cluster {
     fn on_node(&mut self, node: NodeId, view: NodeView) {
         let Some(slot) = self.nodes.get_mut(usize::from(node)) else { return };
         let before = core::mem::replace(slot, view);
-        if view.session != before.session
-            && let Some(claims) = self.claims.get_mut(usize::from(node))
-        {
-            claims.fill(Claim::default());
-        }
         let returned = view.alive && (!before.alive || view.session != before.session);
         if returned {
             self.note(Note::NodeUp(node));
