@@ -150,7 +150,8 @@ impl Cluster {
     fn on_node(&mut self, node: NodeId, view: NodeView) {
         let Some(slot) = self.nodes.get_mut(usize::from(node)) else { return };
         let before = core::mem::replace(slot, view);
-        let returned = view.alive && (!before.alive || view.session != before.session);
+        let new_life = view.session != before.session;
+        let returned = view.alive && (!before.alive || new_life);
         if returned {
             self.note(Note::NodeUp(node));
         }
@@ -163,7 +164,8 @@ impl Cluster {
         if view.alive && !view.config_matches && (returned || before.config_matches) {
             self.note(Note::ConfigDiffers(node));
         }
-        if returned {
+        let well = |view: NodeView| view.alive && !view.starved;
+        if well(view) && (!well(before) || new_life) {
             for group in self.groups.iter_mut().filter(|group| group.home == node) {
                 group.failback_due = true;
             }

@@ -81,6 +81,7 @@ impl Cluster {
         view.alive
             && view.active
             && !view.leaving
+            && !view.starved
             && view.config_matches
             && self.claim(node, group).flags & Claim::WILLING != 0
     }

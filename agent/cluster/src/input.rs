@@ -67,6 +67,8 @@ pub struct NodeView {
     pub active: bool,
     /// It is going down.
     pub leaving: bool,
+    /// Its lease has expired ([`reflex::Status::LEASE`] is not set): its kernel answers, its agent does not work.
+    pub starved: bool,
     /// It says that it hears us.
     pub hears_us: bool,
     /// Its configuration has the digest of ours.
