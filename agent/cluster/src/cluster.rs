@@ -416,18 +416,18 @@ impl Cluster {
             let why = if self.leaving { Why::Leaving } else { Why::Failure };
             match self.heir(id, self.config.own) {
                 Some(to) => self.begin_move(now, id, to, why),
-                None => return self.give_up(id),
+                None => return self.give_up(now, id),
             }
         }
         self.drive_move(now, id);
     }
 
     /// Nobody can take the group: stop it and close.
-    fn give_up(&mut self, id: GroupId) {
+    fn give_up(&mut self, now: Instant, id: GroupId) {
         match self.groups[id as usize].phase {
             Phase::Started | Phase::Starting => self.stop(id),
             Phase::Stopping => {}
-            Phase::Stopped => self.resign(id, None),
+            Phase::Stopped => self.resign(now, id, None),
         }
     }
 
@@ -447,7 +447,7 @@ impl Cluster {
                 if armed {
                     self.groups[id as usize].moving = Some(Move { to, why, stage: Stage::Stopping, until });
                     if self.groups[id as usize].phase == Phase::Stopped {
-                        return self.resign(id, Some(to));
+                        return self.resign(now, id, Some(to));
                     }
                     self.stop(id);
                 } else if now >= until || !self.view(to).alive {
@@ -455,13 +455,13 @@ impl Cluster {
                     self.note(Note::MoveAborted { group: id, to });
                     self.reply(id, &Err(format!("node {to} did not get ready; the group stays")));
                     if self.leaving || self.groups[id as usize].failure.is_some() {
-                        self.give_up(id);
+                        self.give_up(now, id);
                     }
                 }
             }
             Stage::Stopping => {
                 if self.groups[id as usize].phase == Phase::Stopped {
-                    self.resign(id, Some(to));
+                    self.resign(now, id, Some(to));
                 }
             }
             Stage::Resigned => {}
@@ -474,12 +474,13 @@ impl Cluster {
     }
 
     /// Closes our gate for good with this epoch. The driver reports the closed gate back.
-    fn resign(&mut self, id: GroupId, to: Option<NodeId>) {
+    fn resign(&mut self, now: Instant, id: GroupId, to: Option<NodeId>) {
+        let until = now.saturating_add(self.patience());
         let group = &mut self.groups[id as usize];
         let epoch = group.gate.held;
         group.gate.open = false;
         if let Some(m) = &mut group.moving {
-            m.stage = Stage::Resigned;
+            (m.stage, m.until) = (Stage::Resigned, until);
         }
         self.act(Action::Resign { group: id, epoch });
         self.act(Action::Say);
