@@ -443,8 +443,7 @@ impl Cluster {
         let Some(Move { to, why, stage, until }) = self.groups[id as usize].moving.clone() else { return };
         match stage {
             Stage::Preparing => {
-                let armed = self.claim(to, id).flags & Claim::ARMED != 0 && self.is_willing(to, id);
-                if armed {
+                if self.is_ready(to, id) {
                     self.groups[id as usize].moving = Some(Move { to, why, stage: Stage::Stopping, until });
                     if self.groups[id as usize].phase == Phase::Stopped {
                         return self.resign(now, id, Some(to));
@@ -466,6 +465,13 @@ impl Cluster {
             }
             Stage::Resigned => {}
         }
+    }
+
+    /// Whether `to` and nobody else will open when we resign: a third node that is still armed against us would
+    /// open on the same frame.
+    fn is_ready(&self, to: NodeId, id: GroupId) -> bool {
+        let armed = |node| self.view(node).alive && self.claim(node, id).flags & Claim::ARMED != 0;
+        self.is_willing(to, id) && self.others().all(|node| armed(node) == (node == to))
     }
 
     fn stop(&mut self, id: GroupId) {
