@@ -262,24 +262,27 @@ impl Cluster {
     }
 
     fn on_standby(&mut self, now: Instant, id: u64, set: &Set) {
-        let mut moved = 0;
+        let mut heirs = Vec::new();
         for group in self.selected(set) {
             if !self.groups[group as usize].gate.open {
                 continue;
             }
             let Some(to) = self.heir(group, self.config.own) else {
+                // All or nothing.
                 let result = Err(self.why_nobody(group));
                 return self.act(Action::Reply { id, result });
             };
+            heirs.push((group, to));
+        }
+        if heirs.is_empty() {
+            let result = Ok(String::from("nothing to give: this node serves none of these groups"));
+            return self.act(Action::Reply { id, result });
+        }
+        for (group, to) in heirs {
             if self.groups[group as usize].moving.is_none() {
                 self.begin_move(now, group, to, Why::Standby);
             }
             self.groups[group as usize].waiting.push(id);
-            moved += 1;
-        }
-        if moved == 0 {
-            let result = Ok(String::from("nothing to give: this node serves none of these groups"));
-            self.act(Action::Reply { id, result });
         }
     }
 
