@@ -33,8 +33,8 @@ pub struct Cluster {
     pub(crate) claims: Vec<Vec<Claim>>,
     pub(crate) groups: Vec<Group>,
     actions: VecDeque<Action>,
-    /// The command that made this node leave.
-    stop: Option<u64>,
+    /// The commands that made this node leave.
+    stops: Vec<u64>,
     exited: bool,
 }
 
@@ -56,7 +56,7 @@ impl Cluster {
             claims,
             groups,
             actions: VecDeque::new(),
-            stop: None,
+            stops: Vec::new(),
             exited: false,
         };
         cluster.evaluate(now);
@@ -242,7 +242,7 @@ impl Cluster {
             Command::Takeover(set) => self.on_takeover(now, id, &set),
             Command::Stop => {
                 self.leaving = true;
-                self.stop = Some(id);
+                self.stops.push(id);
                 self.act(Action::Status(Status::ACTIVE | Status::LEAVING));
                 self.act(Action::Say);
             }
@@ -687,7 +687,10 @@ impl Cluster {
             .any(|group| group.gate.open || group.phase != Phase::Stopped || group.moving.is_some());
         if !busy {
             self.exited = true;
-            if let Some(id) = self.stop {
+            for id in 0..self.groups.len() as GroupId {
+                self.reply(id, &Err(String::from("this node was stopped meanwhile")));
+            }
+            for id in core::mem::take(&mut self.stops) {
                 self.act(Action::Reply { id, result: Ok(String::from("stopped")) });
             }
             self.act(Action::Exit);
