@@ -97,7 +97,8 @@ impl Cluster {
                 Asked::No | Asked::Waiting | Asked::Free => None,
             };
             let free = group.free_since.map(|since| since.saturating_add(self.patience()));
-            [group.moving.as_ref().map(|m| m.until), group.wanted_until, asked, free]
+            let failback = group.failback_due.then_some(group.failback_after);
+            [group.moving.as_ref().map(|m| m.until), group.wanted_until, asked, free, failback]
         });
         groups.flatten().chain(start).filter(|&at| at > self.seen_at).min()
     }
@@ -177,13 +178,6 @@ impl Cluster {
             && let Some(slot) = claims.get_mut(group as usize)
         {
             *slot = claim;
-        }
-        // Home again: whatever moves it away from now on is meant.
-        if claim.state() == ClaimState::Open
-            && let Some(group) = self.groups.get_mut(group as usize)
-            && group.home == node
-        {
-            group.failback_due = false;
         }
     }
 
@@ -386,21 +380,28 @@ impl Cluster {
         if group.failure.is_some() || self.leaving {
             return self.drive_yield(now, id);
         }
-        if group.phase == Phase::Stopped && group.moving.is_none() {
-            group.phase = Phase::Starting;
-            self.act(Action::Start(id));
-            self.act(Action::Say);
-        }
-        if self.groups[id as usize].moving.is_none()
-            && self.groups[id as usize].phase == Phase::Started
-            && let Some((to, why)) = self.should_move(id)
-        {
-            self.begin_move(now, id, to, why);
-        }
         self.drive_move(now, id);
+        let group = &mut self.groups[id as usize];
+        if !group.gate.open || group.moving.is_some() {
+            return;
+        }
+        match group.phase {
+            Phase::Stopped => {
+                group.phase = Phase::Starting;
+                self.act(Action::Start(id));
+                self.act(Action::Say);
+            }
+            Phase::Started => {
+                if let Some((to, why)) = self.should_move(now, id) {
+                    self.begin_move(now, id, to, why);
+                    self.drive_move(now, id);
+                }
+            }
+            Phase::Starting | Phase::Stopping => {}
+        }
     }
 
-    fn should_move(&mut self, id: GroupId) -> Option<(NodeId, Why)> {
+    fn should_move(&mut self, now: Instant, id: GroupId) -> Option<(NodeId, Why)> {
         if let Some(to) = self.asks_for(id) {
             return Some((to, Why::Takeover));
         }
@@ -409,20 +410,27 @@ impl Cluster {
             self.groups[id as usize].failback_due = false;
             return None;
         }
-        let (home, due) = (group.home, group.failback_due);
+        let (home, due) = (group.home, group.failback_due && now >= group.failback_after);
         (due && self.config.auto_failback && self.is_willing(home, id)).then_some((home, Why::Failback))
     }
 
     /// The group cannot stay: hand it to somebody, or give it up.
     fn drive_yield(&mut self, now: Instant, id: GroupId) {
-        if self.groups[id as usize].moving.is_none() {
-            let why = if self.leaving { Why::Leaving } else { Why::Failure };
-            match self.heir(id, self.config.own) {
-                Some(to) => self.begin_move(now, id, to, why),
-                None => return self.give_up(now, id),
+        loop {
+            if self.groups[id as usize].moving.is_none() {
+                let why = if self.leaving { Why::Leaving } else { Why::Failure };
+                match self.heir(id, self.config.own) {
+                    Some(to) if !self.groups[id as usize].heirless => self.begin_move(now, id, to, why),
+                    Some(_) | None => return self.give_up(now, id),
+                }
+            }
+            self.drive_move(now, id);
+            let group = &self.groups[id as usize];
+            // Else the heir is gone: is there another?
+            if group.moving.is_some() || !group.gate.open {
+                return;
             }
         }
-        self.drive_move(now, id);
     }
 
     /// Nobody can take the group: stop it and close.
@@ -445,29 +453,39 @@ impl Cluster {
     fn drive_move(&mut self, now: Instant, id: GroupId) {
         let Some(Move { to, why, stage, until }) = self.groups[id as usize].moving.clone() else { return };
         match stage {
-            Stage::Preparing => {
-                if self.is_ready(to, id) {
-                    self.groups[id as usize].moving = Some(Move { to, why, stage: Stage::Stopping, until });
-                    if self.groups[id as usize].phase == Phase::Stopped {
-                        return self.resign(now, id, Some(to));
-                    }
-                    self.stop(id);
-                } else if now >= until || !self.view(to).alive {
-                    self.groups[id as usize].moving = None;
-                    self.note(Note::MoveAborted { group: id, to });
-                    self.reply(id, &Err(format!("node {to} did not get ready; the group stays")));
-                    if self.leaving || self.groups[id as usize].failure.is_some() {
-                        self.give_up(now, id);
-                    }
+            Stage::Preparing if self.is_ready(to, id) => {
+                self.groups[id as usize].moving = Some(Move { to, why, stage: Stage::Stopping, until });
+                match self.groups[id as usize].phase {
+                    Phase::Started | Phase::Starting => self.stop(id),
+                    Phase::Stopping => {}
+                    Phase::Stopped => self.resign(now, id, Some(to)),
                 }
             }
-            Stage::Stopping => {
-                if self.groups[id as usize].phase == Phase::Stopped {
+            Stage::Preparing if now >= until || !self.is_willing(to, id) => {
+                self.groups[id as usize].heirless = now >= until;
+                self.abort_move(now, id);
+            }
+            Stage::Stopping if self.groups[id as usize].phase == Phase::Stopped => {
+                if self.is_willing(to, id) {
                     self.resign(now, id, Some(to));
+                } else {
+                    self.abort_move(now, id);
                 }
             }
-            Stage::Resigned => {}
+            Stage::Preparing | Stage::Stopping | Stage::Resigned => {}
         }
+    }
+
+    /// The heir will not have it: the group stays, for now.
+    fn abort_move(&mut self, now: Instant, id: GroupId) {
+        let again = now.saturating_add(self.patience());
+        let group = &mut self.groups[id as usize];
+        let Some(Move { to, why, .. }) = group.moving.take() else { return };
+        if why == Why::Failback {
+            (group.failback_due, group.failback_after) = (true, again);
+        }
+        self.note(Note::MoveAborted { group: id, to });
+        self.reply(id, &Err(format!("node {to} did not get ready; the group stays")));
     }
 
     /// Whether `to` and nobody else will open when we resign: a third node that is still armed against us would
@@ -504,6 +522,7 @@ impl Cluster {
             Phase::Stopping | Phase::Stopped => {}
         }
         self.end_move(now, id);
+        self.groups[id as usize].heirless = false;
         let own = self.config.own;
         match self.holder(id) {
             Some(holder) => {
@@ -511,6 +530,8 @@ impl Cluster {
                     let group = &mut self.groups[id as usize];
                     group.free_since = None;
                     group.asked = Asked::No;
+                    // Home again: whatever moves it away from now on is meant.
+                    group.failback_due &= holder.node != group.home;
                 }
                 let next = self.heir(id, holder.node) == Some(own);
                 let epoch = self.next_epoch(id);
