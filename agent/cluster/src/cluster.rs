@@ -533,6 +533,12 @@ impl Cluster {
                     // Home again: whatever moves it away from now on is meant.
                     group.failback_due &= holder.node != group.home;
                 }
+                if !holder.dead && self.claim(holder.node, id).heir == own + 1 {
+                    // It is on its way, however long the holder's scripts take.
+                    let until = now.saturating_add(self.patience().saturating_mul(2));
+                    let wanted = &mut self.groups[id as usize].wanted_until;
+                    *wanted = wanted.map(|_| until);
+                }
                 let next = self.heir(id, holder.node) == Some(own);
                 let epoch = self.next_epoch(id);
                 let armed = next.then(|| Armed {
@@ -580,6 +586,11 @@ impl Cluster {
         let patience = self.patience();
         let since = *self.groups[id as usize].free_since.get_or_insert(now);
         if !self.active || self.leaving || self.candidate(id) != Some(own) || !self.is_willing(own, id) {
+            let asked = &mut self.groups[id as usize].asked;
+            if *asked == Asked::Free {
+                // By the time that it is our turn somebody else may serve it.
+                *asked = Asked::No;
+            }
             return;
         }
         // A kernel that is armed, ours or another's, is faster than we are: let it, for a while.
@@ -589,6 +600,10 @@ impl Cluster {
                 .any(|node| self.view(node).alive && self.claim(node, id).flags & Claim::ARMED != 0);
         let in_flight = self.groups[id as usize].moving.is_some() || somebody_armed;
         if in_flight && now < since.saturating_add(patience) {
+            return;
+        }
+        // What a node holds of which not everything was heard will be known in a moment.
+        if self.others().any(|node| self.view(node).alive && !self.view(node).complete) {
             return;
         }
         if !self.all_heard() && !self.is_free(now, id) {
@@ -672,7 +687,7 @@ impl Cluster {
             }
             Some(_) => {}
             // Taken: up. Given: the heir claims it.
-            None if group.gate.open && group.phase == Phase::Starting => {}
+            None if group.gate.open && group.phase != Phase::Started && group.failure.is_none() => {}
             None => {
                 let result = match &group.failure {
                     Some(what) => Err(what.clone()),
