@@ -659,7 +659,7 @@ impl Cluster {
     /// Puts our plans for the group into the frames; true if they changed.
     fn order_plan(&mut self, id: GroupId) -> bool {
         let group = &self.groups[id as usize];
-        let wants = self.wants(group);
+        let wants = self.would_want(group);
         let heir = match (&group.moving, group.wanted_until) {
             (Some(m), _) => m.to + 1,
             (None, Some(_)) if !group.gate.open => self.config.own + 1,

@@ -88,10 +88,13 @@ impl Cluster {
 
     /// Whether this node would take or keep the group.
     pub(crate) fn wants(&self, group: &Group) -> bool {
-        self.active
-            && !self.leaving
-            && group.failure.is_none()
-            && (group.gate.open || group.phase == Phase::Stopped)
+        self.active && self.would_want(group)
+    }
+
+    /// The same, but for being active. Frames say so from the first on: being active is said once per frame, this
+    /// on one page of many, and whoever hears that we are active must not have to wait for the other pages.
+    pub(crate) fn would_want(&self, group: &Group) -> bool {
+        !self.leaving && group.failure.is_none() && (group.gate.open || group.phase == Phase::Stopped)
     }
 
     /// Whether `node` may become willing before long: it is starting, or is there with another key. Groups
