@@ -316,7 +316,9 @@ impl Cluster {
         for id in 0..self.groups.len() as GroupId {
             if self.groups[id as usize].gate.open {
                 self.drive_held(now, id);
-            } else {
+            }
+            // Also when it was open until just now.
+            if !self.groups[id as usize].gate.open {
                 self.drive_other(now, id);
             }
             say |= self.order_plan(id);

@@ -36,7 +36,8 @@ impl Cluster {
         (0..self.config.nodes as NodeId).filter(|&node| node != self.config.own)
     }
 
-    /// The node that holds the group by the highest epoch claimed; living nodes come before dead ones.
+    /// The node that holds the group by the highest epoch claimed; living nodes come before dead ones. What a dead
+    /// node claimed is old news when anybody had a higher epoch since.
     pub(crate) fn holder(&self, group: GroupId) -> Option<Holder> {
         let mut best: Option<Holder> = None;
         let own = &self.groups[group as usize].gate;
@@ -49,6 +50,9 @@ impl Cluster {
                 continue;
             }
             let found = Holder { node, epoch: claim.epoch, dead: !self.view(node).alive };
+            if found.dead && found.epoch.saturating_add(1) < self.next_epoch(group) {
+                continue;
+            }
             let better = best.is_none_or(|best| {
                 (!found.dead, found.epoch, best.node) > (!best.dead, best.epoch, found.node)
             });
