@@ -321,8 +321,8 @@ impl Cluster {
             if !self.groups[id as usize].gate.open {
                 self.drive_other(now, id);
             }
-            say |= self.order_plan(id);
             self.answer(now, id);
+            say |= self.order_plan(id);
         }
         if say {
             self.act(Action::Say);
@@ -678,15 +678,15 @@ impl Cluster {
 
     /// Answers the commands that waited for this group.
     fn answer(&mut self, now: Instant, id: GroupId) {
-        let group = &self.groups[id as usize];
+        let group = &mut self.groups[id as usize];
+        if group.wanted_until.is_some_and(|until| now >= until) {
+            group.wanted_until = None;
+            return self.reply(id, &Err(format!("group {id} was not given to this node")));
+        }
         if group.waiting.is_empty() || group.moving.is_some() {
             return;
         }
         match group.wanted_until {
-            Some(until) if now >= until => {
-                self.groups[id as usize].wanted_until = None;
-                self.reply(id, &Err(format!("group {id} was not given to this node")));
-            }
             Some(_) => {}
             // Taken: up. Given: the heir claims it.
             None if group.gate.open && group.phase != Phase::Started && group.failure.is_none() => {}
