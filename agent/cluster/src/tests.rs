@@ -12,5 +12,6 @@ mod net;
 mod node;
 mod property;
 mod start;
+mod steps;
 mod tables;
 mod takeover;
