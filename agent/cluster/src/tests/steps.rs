@@ -4,7 +4,7 @@ use std::string::String;
 use std::vec;
 use std::vec::Vec;
 
-use reflex::{Claim, ClaimState};
+use reflex::{Claim, ClaimState, Reason};
 
 use super::node::{DEADTIME, INITDEAD, MS};
 use crate::{
@@ -154,9 +154,53 @@ fn a_dead_nodes_old_epoch_is_not_followed() {
     let old = Claim { epoch: 1, state: ClaimState::Open as u8, ..Claim::default() };
     let dead = NodeView { alive: false, ..WELL };
     hand.tell(Input::Node { node: 1, view: dead, claims: vec![(0, old)] });
-    let gate = GateView { held: 2, seen: 2, open: false, fenced: None };
-    let actions = hand.tell(Input::Gate { group: 0, gate });
+    // We held it with epoch 2 since, and were fenced.
+    let gate = GateView { held: 2, seen: 2, open: false, fenced: Some(Reason::Lease) };
+    assert!(stops(&hand.tell(Input::Gate { group: 0, gate })));
+    let actions = hand.tell(Input::Done { group: 0, operation: Operation::Stop, outcome: Ok(()) });
     assert!(!actions.iter().any(|action| matches!(action, Action::Arm { .. })), "{actions:?}");
+    assert!(actions.contains(&Action::Ask(0)), "{actions:?}");
+}
+
+/// Node 0 of two, just started: group 0 is at home here.
+fn starting() -> Hand {
+    let mut hand = Hand::holding(2, Claim::WILLING);
+    hand.cluster = Cluster::new(hand.cluster.config.clone(), hand.now);
+    hand
+}
+
+#[test]
+fn a_node_whose_claims_are_not_all_known_is_waited_for() {
+    let mut hand = starting();
+    let view = NodeView { complete: false, ..WELL };
+    hand.tell(Input::Node { node: 1, view, claims: Vec::new() });
+    hand.now += 2 * INITDEAD;
+    let actions = hand.tell(Input::Timeout);
+    assert!(actions.contains(&Action::Note(Note::Active { alone: true })), "{actions:?}");
+    assert!(!actions.contains(&Action::Ask(0)), "{actions:?}");
+    let actions = hand.tell(Input::Node { node: 1, view: WELL, claims: Vec::new() });
+    assert!(actions.contains(&Action::Grant { group: 0, epoch: 1 }), "{actions:?}");
+}
+
+#[test]
+fn a_free_group_is_left_to_the_node_that_asks_for_it() {
+    let mut hand = starting();
+    let wish = Claim { flags: Claim::WILLING, heir: 2, ..Claim::default() };
+    let actions = hand.tell(Input::Node { node: 1, view: WELL, claims: vec![(0, wish)] });
+    assert!(hand.cluster.is_active());
+    assert!(!actions.iter().any(|action| matches!(action, Action::Grant { .. })), "{actions:?}");
+    let actions = hand.tell(says(1, Claim::WILLING));
+    assert!(actions.contains(&Action::Grant { group: 0, epoch: 1 }), "{actions:?}");
+}
+
+#[test]
+fn a_node_with_another_configuration_is_given_nothing() {
+    let mut hand = Hand::holding(2, Claim::WILLING | Claim::ARMED);
+    let view = NodeView { config_matches: false, ..WELL };
+    hand.tell(Input::Node { node: 1, view, claims: Vec::new() });
+    let actions = hand.order(Command::Standby(Set::All));
+    assert_eq!(replied(&actions), Some(&Err("node 1 is up, but cannot take group 0 now".into())));
+    assert!(!stops(&actions));
 }
 
 #[test]
