@@ -36,7 +36,7 @@ impl Observer {
         let others = (0..self.nodes.len()).filter(|&index| index != own);
         for index in others {
             let view = self.node_view(orders, facts, index, now);
-            let claims = self.new_claims(facts, index, view.session);
+            let claims = self.new_claims(facts, index);
             if view != self.nodes[index] || !claims.is_empty() {
                 self.nodes[index] = view;
                 return Some(Input::Node { node: index as NodeId, view, claims });
@@ -52,11 +52,8 @@ impl Observer {
         None
     }
 
-    /// The claims of a node that changed. A new life begins with none.
-    fn new_claims(&mut self, facts: &Facts, index: usize, session: u64) -> Vec<(GroupId, Claim)> {
-        if session != self.nodes[index].session {
-            self.claims[index].fill(0);
-        }
+    /// The claims of a node that changed, also to nothing: the reflex forgets them when a new life begins.
+    fn new_claims(&mut self, facts: &Facts, index: usize) -> Vec<(GroupId, Claim)> {
         let mut changed = Vec::new();
         for (group, seen) in (0..).zip(self.claims[index].iter_mut()) {
             let word = facts.claims[index][group as usize].get();
