@@ -24,6 +24,8 @@ const HEIR_PATIENCE: u64 = 2_000_000_000;
 pub struct Cluster {
     pub(crate) config: Config,
     started: Instant,
+    /// The moment of the last input: what was due until then has been looked at.
+    seen_at: Instant,
     pub(crate) active: bool,
     pub(crate) leaving: bool,
     held_by: Option<NodeId>,
@@ -31,8 +33,8 @@ pub struct Cluster {
     pub(crate) claims: Vec<Vec<Claim>>,
     pub(crate) groups: Vec<Group>,
     actions: VecDeque<Action>,
-    /// The command that made this node leave.
-    stop: Option<u64>,
+    /// The commands that made this node leave.
+    stops: Vec<u64>,
     exited: bool,
 }
 
@@ -46,6 +48,7 @@ impl Cluster {
         let mut cluster = Self {
             config,
             started: now,
+            seen_at: now,
             active: false,
             leaving: false,
             held_by: None,
@@ -53,7 +56,7 @@ impl Cluster {
             claims,
             groups,
             actions: VecDeque::new(),
-            stop: None,
+            stops: Vec::new(),
             exited: false,
         };
         cluster.evaluate(now);
@@ -63,8 +66,12 @@ impl Cluster {
     /// Takes one input. Never fails, never blocks.
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
-            Input::Node { node, view } => self.on_node(node, view),
-            Input::Claim { node, group, claim } => self.on_claim(node, group, claim),
+            Input::Node { node, view, claims } => {
+                self.on_node(node, view);
+                for (group, claim) in claims {
+                    self.on_claim(node, group, claim);
+                }
+            }
             Input::Gate { group, gate } => self.on_gate(group, gate),
             Input::Done { group, operation, outcome } => self.on_done(group, operation, outcome),
             Input::Asked { group, answered } => self.on_asked(now, group, answered),
@@ -79,7 +86,8 @@ impl Cluster {
         self.actions.pop_front()
     }
 
-    /// When to call [`Self::handle`] with [`Input::Timeout`], if nothing else happens before.
+    /// When to call [`Self::handle`] with [`Input::Timeout`], if nothing else happens before. Always later than the
+    /// last input: a deadline that has passed was acted upon, or waits for something else than time.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let start = (!self.active).then(|| self.started.saturating_add(self.config.initdead));
@@ -89,9 +97,10 @@ impl Cluster {
                 Asked::No | Asked::Waiting | Asked::Free => None,
             };
             let free = group.free_since.map(|since| since.saturating_add(self.patience()));
-            [group.moving.as_ref().map(|m| m.until), group.wanted_until, asked, free]
+            let failback = group.failback_due.then_some(group.failback_after);
+            [group.moving.as_ref().map(|m| m.until), group.wanted_until, asked, free, failback]
         });
-        groups.flatten().chain(start).min()
+        groups.flatten().chain(start).filter(|&at| at > self.seen_at).min()
     }
 
     /// Whether this node takes part in elections.
@@ -142,12 +151,8 @@ impl Cluster {
     fn on_node(&mut self, node: NodeId, view: NodeView) {
         let Some(slot) = self.nodes.get_mut(usize::from(node)) else { return };
         let before = core::mem::replace(slot, view);
-        if view.session != before.session
-            && let Some(claims) = self.claims.get_mut(usize::from(node))
-        {
-            claims.fill(Claim::default());
-        }
-        let returned = view.alive && (!before.alive || view.session != before.session);
+        let new_life = view.session != before.session;
+        let returned = view.alive && (!before.alive || new_life);
         if returned {
             self.note(Note::NodeUp(node));
         }
@@ -160,7 +165,8 @@ impl Cluster {
         if view.alive && !view.config_matches && (returned || before.config_matches) {
             self.note(Note::ConfigDiffers(node));
         }
-        if returned {
+        let well = |view: NodeView| view.alive && !view.starved;
+        if well(view) && (!well(before) || new_life) {
             for group in self.groups.iter_mut().filter(|group| group.home == node) {
                 group.failback_due = true;
             }
@@ -172,13 +178,6 @@ impl Cluster {
             && let Some(slot) = claims.get_mut(group as usize)
         {
             *slot = claim;
-        }
-        // Home again: whatever moves it away from now on is meant.
-        if claim.state() == ClaimState::Open
-            && let Some(group) = self.groups.get_mut(group as usize)
-            && group.home == node
-        {
-            group.failback_due = false;
         }
     }
 
@@ -237,7 +236,7 @@ impl Cluster {
             Command::Takeover(set) => self.on_takeover(now, id, &set),
             Command::Stop => {
                 self.leaving = true;
-                self.stop = Some(id);
+                self.stops.push(id);
                 self.act(Action::Status(Status::ACTIVE | Status::LEAVING));
                 self.act(Action::Say);
             }
@@ -257,24 +256,27 @@ impl Cluster {
     }
 
     fn on_standby(&mut self, now: Instant, id: u64, set: &Set) {
-        let mut moved = 0;
+        let mut heirs = Vec::new();
         for group in self.selected(set) {
             if !self.groups[group as usize].gate.open {
                 continue;
             }
             let Some(to) = self.heir(group, self.config.own) else {
+                // All or nothing.
                 let result = Err(self.why_nobody(group));
                 return self.act(Action::Reply { id, result });
             };
+            heirs.push((group, to));
+        }
+        if heirs.is_empty() {
+            let result = Ok(String::from("nothing to give: this node serves none of these groups"));
+            return self.act(Action::Reply { id, result });
+        }
+        for (group, to) in heirs {
             if self.groups[group as usize].moving.is_none() {
                 self.begin_move(now, group, to, Why::Standby);
             }
             self.groups[group as usize].waiting.push(id);
-            moved += 1;
-        }
-        if moved == 0 {
-            let result = Ok(String::from("nothing to give: this node serves none of these groups"));
-            self.act(Action::Reply { id, result });
         }
     }
 
@@ -308,16 +310,19 @@ impl Cluster {
     // ---- one step towards what ought to be ----
 
     fn evaluate(&mut self, now: Instant) {
+        self.seen_at = now;
         self.try_activate(now);
         let mut say = false;
         for id in 0..self.groups.len() as GroupId {
             if self.groups[id as usize].gate.open {
                 self.drive_held(now, id);
-            } else {
+            }
+            // Also when it was open until just now.
+            if !self.groups[id as usize].gate.open {
                 self.drive_other(now, id);
             }
-            say |= self.order_plan(id);
             self.answer(now, id);
+            say |= self.order_plan(id);
         }
         if say {
             self.act(Action::Say);
@@ -377,21 +382,28 @@ impl Cluster {
         if group.failure.is_some() || self.leaving {
             return self.drive_yield(now, id);
         }
-        if group.phase == Phase::Stopped && group.moving.is_none() {
-            group.phase = Phase::Starting;
-            self.act(Action::Start(id));
-            self.act(Action::Say);
-        }
-        if self.groups[id as usize].moving.is_none()
-            && self.groups[id as usize].phase == Phase::Started
-            && let Some((to, why)) = self.should_move(id)
-        {
-            self.begin_move(now, id, to, why);
-        }
         self.drive_move(now, id);
+        let group = &mut self.groups[id as usize];
+        if !group.gate.open || group.moving.is_some() {
+            return;
+        }
+        match group.phase {
+            Phase::Stopped => {
+                group.phase = Phase::Starting;
+                self.act(Action::Start(id));
+                self.act(Action::Say);
+            }
+            Phase::Started => {
+                if let Some((to, why)) = self.should_move(now, id) {
+                    self.begin_move(now, id, to, why);
+                    self.drive_move(now, id);
+                }
+            }
+            Phase::Starting | Phase::Stopping => {}
+        }
     }
 
-    fn should_move(&mut self, id: GroupId) -> Option<(NodeId, Why)> {
+    fn should_move(&mut self, now: Instant, id: GroupId) -> Option<(NodeId, Why)> {
         if let Some(to) = self.asks_for(id) {
             return Some((to, Why::Takeover));
         }
@@ -400,28 +412,35 @@ impl Cluster {
             self.groups[id as usize].failback_due = false;
             return None;
         }
-        let (home, due) = (group.home, group.failback_due);
+        let (home, due) = (group.home, group.failback_due && now >= group.failback_after);
         (due && self.config.auto_failback && self.is_willing(home, id)).then_some((home, Why::Failback))
     }
 
     /// The group cannot stay: hand it to somebody, or give it up.
     fn drive_yield(&mut self, now: Instant, id: GroupId) {
-        if self.groups[id as usize].moving.is_none() {
-            let why = if self.leaving { Why::Leaving } else { Why::Failure };
-            match self.heir(id, self.config.own) {
-                Some(to) => self.begin_move(now, id, to, why),
-                None => return self.give_up(id),
+        loop {
+            if self.groups[id as usize].moving.is_none() {
+                let why = if self.leaving { Why::Leaving } else { Why::Failure };
+                match self.heir(id, self.config.own) {
+                    Some(to) if !self.groups[id as usize].heirless => self.begin_move(now, id, to, why),
+                    Some(_) | None => return self.give_up(now, id),
+                }
+            }
+            self.drive_move(now, id);
+            let group = &self.groups[id as usize];
+            // Else the heir is gone: is there another?
+            if group.moving.is_some() || !group.gate.open {
+                return;
             }
         }
-        self.drive_move(now, id);
     }
 
     /// Nobody can take the group: stop it and close.
-    fn give_up(&mut self, id: GroupId) {
+    fn give_up(&mut self, now: Instant, id: GroupId) {
         match self.groups[id as usize].phase {
             Phase::Started | Phase::Starting => self.stop(id),
             Phase::Stopping => {}
-            Phase::Stopped => self.resign(id, None),
+            Phase::Stopped => self.resign(now, id, None),
         }
     }
 
@@ -436,30 +455,46 @@ impl Cluster {
     fn drive_move(&mut self, now: Instant, id: GroupId) {
         let Some(Move { to, why, stage, until }) = self.groups[id as usize].moving.clone() else { return };
         match stage {
-            Stage::Preparing => {
-                let armed = self.claim(to, id).flags & Claim::ARMED != 0 && self.is_willing(to, id);
-                if armed {
-                    self.groups[id as usize].moving = Some(Move { to, why, stage: Stage::Stopping, until });
-                    if self.groups[id as usize].phase == Phase::Stopped {
-                        return self.resign(id, Some(to));
-                    }
-                    self.stop(id);
-                } else if now >= until || !self.view(to).alive {
-                    self.groups[id as usize].moving = None;
-                    self.note(Note::MoveAborted { group: id, to });
-                    self.reply(id, &Err(format!("node {to} did not get ready; the group stays")));
-                    if self.leaving || self.groups[id as usize].failure.is_some() {
-                        self.give_up(id);
-                    }
+            Stage::Preparing if self.is_ready(to, id) => {
+                self.groups[id as usize].moving = Some(Move { to, why, stage: Stage::Stopping, until });
+                match self.groups[id as usize].phase {
+                    Phase::Started | Phase::Starting => self.stop(id),
+                    Phase::Stopping => {}
+                    Phase::Stopped => self.resign(now, id, Some(to)),
                 }
             }
-            Stage::Stopping => {
-                if self.groups[id as usize].phase == Phase::Stopped {
-                    self.resign(id, Some(to));
+            Stage::Preparing if now >= until || !self.is_willing(to, id) => {
+                self.groups[id as usize].heirless = now >= until;
+                self.abort_move(now, id);
+            }
+            Stage::Stopping if self.groups[id as usize].phase == Phase::Stopped => {
+                if self.is_willing(to, id) {
+                    self.resign(now, id, Some(to));
+                } else {
+                    self.abort_move(now, id);
                 }
             }
-            Stage::Resigned => {}
+            Stage::Preparing | Stage::Stopping | Stage::Resigned => {}
         }
+    }
+
+    /// The heir will not have it: the group stays, for now.
+    fn abort_move(&mut self, now: Instant, id: GroupId) {
+        let again = now.saturating_add(self.patience());
+        let group = &mut self.groups[id as usize];
+        let Some(Move { to, why, .. }) = group.moving.take() else { return };
+        if why == Why::Failback {
+            (group.failback_due, group.failback_after) = (true, again);
+        }
+        self.note(Note::MoveAborted { group: id, to });
+        self.reply(id, &Err(format!("node {to} did not get ready; the group stays")));
+    }
+
+    /// Whether `to` and nobody else will open when we resign: a third node that is still armed against us would
+    /// open on the same frame.
+    fn is_ready(&self, to: NodeId, id: GroupId) -> bool {
+        let armed = |node| self.view(node).alive && self.claim(node, id).flags & Claim::ARMED != 0;
+        self.is_willing(to, id) && self.others().all(|node| armed(node) == (node == to))
     }
 
     fn stop(&mut self, id: GroupId) {
@@ -468,12 +503,13 @@ impl Cluster {
     }
 
     /// Closes our gate for good with this epoch. The driver reports the closed gate back.
-    fn resign(&mut self, id: GroupId, to: Option<NodeId>) {
+    fn resign(&mut self, now: Instant, id: GroupId, to: Option<NodeId>) {
+        let until = now.saturating_add(self.patience());
         let group = &mut self.groups[id as usize];
         let epoch = group.gate.held;
         group.gate.open = false;
         if let Some(m) = &mut group.moving {
-            m.stage = Stage::Resigned;
+            (m.stage, m.until) = (Stage::Resigned, until);
         }
         self.act(Action::Resign { group: id, epoch });
         self.act(Action::Say);
@@ -488,6 +524,7 @@ impl Cluster {
             Phase::Stopping | Phase::Stopped => {}
         }
         self.end_move(now, id);
+        self.groups[id as usize].heirless = false;
         let own = self.config.own;
         match self.holder(id) {
             Some(holder) => {
@@ -495,6 +532,14 @@ impl Cluster {
                     let group = &mut self.groups[id as usize];
                     group.free_since = None;
                     group.asked = Asked::No;
+                    // Home again: whatever moves it away from now on is meant.
+                    group.failback_due &= holder.node != group.home;
+                }
+                if !holder.dead && self.claim(holder.node, id).heir == own + 1 {
+                    // It is on its way, however long the holder's scripts take.
+                    let until = now.saturating_add(self.patience().saturating_mul(2));
+                    let wanted = &mut self.groups[id as usize].wanted_until;
+                    *wanted = wanted.map(|_| until);
                 }
                 let next = self.heir(id, holder.node) == Some(own);
                 let epoch = self.next_epoch(id);
@@ -543,6 +588,11 @@ impl Cluster {
         let patience = self.patience();
         let since = *self.groups[id as usize].free_since.get_or_insert(now);
         if !self.active || self.leaving || self.candidate(id) != Some(own) || !self.is_willing(own, id) {
+            let asked = &mut self.groups[id as usize].asked;
+            if *asked == Asked::Free {
+                // By the time that it is our turn somebody else may serve it.
+                *asked = Asked::No;
+            }
             return;
         }
         // A kernel that is armed, ours or another's, is faster than we are: let it, for a while.
@@ -552,6 +602,10 @@ impl Cluster {
                 .any(|node| self.view(node).alive && self.claim(node, id).flags & Claim::ARMED != 0);
         let in_flight = self.groups[id as usize].moving.is_some() || somebody_armed;
         if in_flight && now < since.saturating_add(patience) {
+            return;
+        }
+        // What a node holds of which not everything was heard will be known in a moment.
+        if self.others().any(|node| self.view(node).alive && !self.view(node).complete) {
             return;
         }
         if !self.all_heard() && !self.is_free(now, id) {
@@ -607,7 +661,7 @@ impl Cluster {
     /// Puts our plans for the group into the frames; true if they changed.
     fn order_plan(&mut self, id: GroupId) -> bool {
         let group = &self.groups[id as usize];
-        let wants = self.wants(group);
+        let wants = self.would_want(group);
         let heir = match (&group.moving, group.wanted_until) {
             (Some(m), _) => m.to + 1,
             (None, Some(_)) if !group.gate.open => self.config.own + 1,
@@ -624,18 +678,18 @@ impl Cluster {
 
     /// Answers the commands that waited for this group.
     fn answer(&mut self, now: Instant, id: GroupId) {
-        let group = &self.groups[id as usize];
+        let group = &mut self.groups[id as usize];
+        if group.wanted_until.is_some_and(|until| now >= until) {
+            group.wanted_until = None;
+            return self.reply(id, &Err(format!("group {id} was not given to this node")));
+        }
         if group.waiting.is_empty() || group.moving.is_some() {
             return;
         }
         match group.wanted_until {
-            Some(until) if now >= until => {
-                self.groups[id as usize].wanted_until = None;
-                self.reply(id, &Err(format!("group {id} was not given to this node")));
-            }
             Some(_) => {}
             // Taken: up. Given: the heir claims it.
-            None if group.gate.open && group.phase == Phase::Starting => {}
+            None if group.gate.open && group.phase != Phase::Started && group.failure.is_none() => {}
             None => {
                 let result = match &group.failure {
                     Some(what) => Err(what.clone()),
@@ -671,7 +725,10 @@ impl Cluster {
             .any(|group| group.gate.open || group.phase != Phase::Stopped || group.moving.is_some());
         if !busy {
             self.exited = true;
-            if let Some(id) = self.stop {
+            for id in 0..self.groups.len() as GroupId {
+                self.reply(id, &Err(String::from("this node was stopped meanwhile")));
+            }
+            for id in core::mem::take(&mut self.stops) {
                 self.act(Action::Reply { id, result: Ok(String::from("stopped")) });
             }
             self.act(Action::Exit);

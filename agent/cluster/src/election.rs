@@ -36,7 +36,8 @@ impl Cluster {
         (0..self.config.nodes as NodeId).filter(|&node| node != self.config.own)
     }
 
-    /// The node that holds the group by the highest epoch claimed; living nodes come before dead ones.
+    /// The node that holds the group by the highest epoch claimed; living nodes come before dead ones. What a dead
+    /// node claimed is old news when anybody had a higher epoch since.
     pub(crate) fn holder(&self, group: GroupId) -> Option<Holder> {
         let mut best: Option<Holder> = None;
         let own = &self.groups[group as usize].gate;
@@ -49,6 +50,9 @@ impl Cluster {
                 continue;
             }
             let found = Holder { node, epoch: claim.epoch, dead: !self.view(node).alive };
+            if found.dead && found.epoch.saturating_add(1) < self.next_epoch(group) {
+                continue;
+            }
             let better = best.is_none_or(|best| {
                 (!found.dead, found.epoch, best.node) > (!best.dead, best.epoch, found.node)
             });
@@ -81,16 +85,20 @@ impl Cluster {
         view.alive
             && view.active
             && !view.leaving
+            && !view.starved
             && view.config_matches
             && self.claim(node, group).flags & Claim::WILLING != 0
     }
 
     /// Whether this node would take or keep the group.
     pub(crate) fn wants(&self, group: &Group) -> bool {
-        self.active
-            && !self.leaving
-            && group.failure.is_none()
-            && (group.gate.open || group.phase == Phase::Stopped)
+        self.active && self.would_want(group)
+    }
+
+    /// The same, but for being active. Frames say so from the first on: being active is said once per frame, this
+    /// on one page of many, and whoever hears that we are active must not have to wait for the other pages.
+    pub(crate) fn would_want(&self, group: &Group) -> bool {
+        !self.leaving && group.failure.is_none() && (group.gate.open || group.phase == Phase::Stopped)
     }
 
     /// Whether `node` may become willing before long: it is starting, or is there with another key. Groups

@@ -82,6 +82,10 @@ pub(crate) struct Group {
     pub(crate) failure: Option<String>,
     /// The home node came back while the group was elsewhere.
     pub(crate) failback_due: bool,
+    /// Not before then: the last try was given up.
+    pub(crate) failback_after: Instant,
+    /// The group has to go and its heir did not get ready in time: it is stopped and given up, not handed over.
+    pub(crate) heirless: bool,
     /// An operator here wants the group until then.
     pub(crate) wanted_until: Option<Instant>,
     pub(crate) asked: Asked,
@@ -103,6 +107,8 @@ impl Group {
             moving: None,
             failure: None,
             failback_due: false,
+            failback_after: 0,
+            heirless: false,
             wanted_until: None,
             asked: Asked::No,
             free_since: None,

@@ -1,6 +1,7 @@
 //! Everything that the world can tell the election.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use reflex::{Claim, Reason};
 
@@ -9,23 +10,19 @@ use crate::{Epoch, GroupId, NodeId};
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// What is known of another node changed.
+    /// What is known of another node changed, or what it says of groups. One input is one look at the tables, the
+    /// view read before the claims: a view that came without the claims that belong to it would show a node that
+    /// is heard and holds nothing.
     Node {
         /// Which.
         node: NodeId,
         /// What is known now.
         view: NodeView,
+        /// What it says now, of those groups of which it said something else the last time; also that it says
+        /// nothing any more, because it has a new life.
+        claims: Vec<(GroupId, Claim)>,
     },
-    /// Another node says something else of a group than before.
-    Claim {
-        /// Who says it.
-        node: NodeId,
-        /// Of which group.
-        group: GroupId,
-        /// What.
-        claim: Claim,
-    },
-    /// Our kernel's gate changed.
+    /// Our kernel's gate changed. Read after all actions so far were carried out.
     Gate {
         /// Whose gate.
         group: GroupId,
@@ -70,6 +67,8 @@ pub struct NodeView {
     pub active: bool,
     /// It is going down.
     pub leaving: bool,
+    /// Its lease has expired ([`reflex::Status::LEASE`] is not set): its kernel answers, its agent does not work.
+    pub starved: bool,
     /// It says that it hears us.
     pub hears_us: bool,
     /// Its configuration has the digest of ours.

@@ -20,13 +20,15 @@
 //!
 //! Two rules and why they are safe. (1) A node grants itself a group only when it has heard every node, or has
 //! waited initdead, and no living node claims it; the epoch is above everything it ever heard of, so whoever
-//! is wrong is fenced by the first frame. (2) A planned move names its heir, waits until the heir's kernel is
-//! armed, stops the resources and only then resigns: the address is never on two nodes and off for one frame's
+//! is wrong is fenced by the first frame. (2) A planned move names its heir, waits until the heir's kernel and no
+//! other is armed, stops the resources and only then resigns: the address is never on two nodes and off for one frame's
 //! flight.
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 mod action;
 mod cluster;

@@ -1,1 +1,17 @@
-//! Tests.
+//! Clusters of one to five nodes in virtual time: every node is a real [`crate::Cluster`] over real reflex tables, and
+//! the harness ([`net`], [`node`]) plays the driver, the network, the scripts and the operator.
+
+mod commands;
+mod conflict;
+mod failback;
+mod failure;
+mod lease;
+mod leave;
+mod many;
+mod net;
+mod node;
+mod property;
+mod start;
+mod steps;
+mod tables;
+mod takeover;

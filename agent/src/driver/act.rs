@@ -43,7 +43,7 @@ impl Driver<'_> {
             }
             Action::Status(bits) => {
                 self.orders.status.set(u64::from(bits));
-                self.dirty.insert(0);
+                (0..self.config.groups.len() as GroupId).for_each(|group| self.touch(group));
             }
             // Sent once for all, when the queue is empty.
             Action::Say => {}

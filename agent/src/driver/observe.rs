@@ -26,41 +26,43 @@ impl Observer {
         }
     }
 
-    /// Everything that changed, as inputs: first what nodes say, then who they are, then our own gates.
+    /// The next thing that changed since the last look, as an input; to be asked until there is none, and anew
+    /// after each input, because what the election orders changes the tables.
     ///
-    /// Claims come before the node's life so that a node is complete only when its claims are known; a new life
-    /// clears them first.
-    pub(super) fn look(&mut self, orders: &Orders, facts: &Facts, now: u64) -> Vec<Input> {
-        let mut inputs = Vec::new();
+    /// One input is one look at a node: who it is first, then what it claims, so that claims are never older than
+    /// the view that they come with.
+    pub(super) fn next(&mut self, orders: &Orders, facts: &Facts, now: u64) -> Option<Input> {
         let own = orders.own.get() as usize;
-        for index in (0..self.nodes.len()).filter(|&index| index != own) {
-            let node = index as NodeId;
+        let others = (0..self.nodes.len()).filter(|&index| index != own);
+        for index in others {
             let view = self.node_view(orders, facts, index, now);
-            if view.session != self.nodes[index].session {
-                self.claims[index].fill(0);
-                inputs.push(Input::Node { node, view: NodeView { complete: false, ..view } });
-                self.nodes[index] = NodeView { complete: false, ..view };
-            }
-            for (group, seen) in (0..).zip(self.claims[index].iter_mut()) {
-                let word = facts.claims[index][group as usize].get();
-                if word != *seen {
-                    *seen = word;
-                    inputs.push(Input::Claim { node, group, claim: Claim::unpack(word) });
-                }
-            }
-            if view != self.nodes[index] {
+            let claims = self.new_claims(facts, index);
+            if view != self.nodes[index] || !claims.is_empty() {
                 self.nodes[index] = view;
-                inputs.push(Input::Node { node, view });
+                return Some(Input::Node { node: index as NodeId, view, claims });
             }
         }
         for (group, seen) in (0..).zip(self.gates.iter_mut()) {
             let gate = gate_view(orders, facts, group, now);
             if gate != *seen {
                 *seen = gate;
-                inputs.push(Input::Gate { group, gate });
+                return Some(Input::Gate { group, gate });
             }
         }
-        inputs
+        None
+    }
+
+    /// The claims of a node that changed, also to nothing: the reflex forgets them when a new life begins.
+    fn new_claims(&mut self, facts: &Facts, index: usize) -> Vec<(GroupId, Claim)> {
+        let mut changed = Vec::new();
+        for (group, seen) in (0..).zip(self.claims[index].iter_mut()) {
+            let word = facts.claims[index][group as usize].get();
+            if word != *seen {
+                *seen = word;
+                changed.push((group, Claim::unpack(word)));
+            }
+        }
+        changed
     }
 
     fn node_view(&self, orders: &Orders, facts: &Facts, index: usize, now: u64) -> NodeView {
@@ -74,6 +76,7 @@ impl Observer {
             alive,
             active: said.status & Status::ACTIVE != 0,
             leaving: said.status & Status::LEAVING != 0,
+            starved: node.said.get() != 0 && said.status & Status::LEASE == 0,
             hears_us: said.hears & (1 << orders.own.get()) != 0,
             config_matches: node.said.get() == 0 || u64::from(said.config) == orders.config.get(),
             complete: alive && pages_heard(facts, index, orders.groups_len.get()),

@@ -286,8 +286,7 @@ impl<'a> Driver<'a> {
 
     /// Looks at the tables and tells the election what changed. What it then orders may change them again.
     fn look(&mut self) {
-        let inputs = self.observer.look(&self.orders, &self.facts, clock::now());
-        for input in inputs {
+        while let Some(input) = self.observer.next(&self.orders, &self.facts, clock::now()) {
             self.tell(input);
         }
     }

@@ -1,0 +1,234 @@
+//! One election fed by hand: what it does when the others say what they rarely say.
+
+use std::string::String;
+use std::vec;
+use std::vec::Vec;
+
+use reflex::{Claim, ClaimState, Reason};
+
+use super::node::{DEADTIME, INITDEAD, MS};
+use crate::{
+    Action, Cluster, Command, Config, GateView, GroupConfig, Input, Instant, NodeId, NodeView, Note,
+    Operation, Set,
+};
+
+const PATIENCE: u64 = 2_000 * MS;
+
+const WELL: NodeView = NodeView {
+    session: 5,
+    alive: true,
+    active: true,
+    leaving: false,
+    starved: false,
+    hears_us: true,
+    config_matches: true,
+    complete: true,
+    refused: false,
+};
+
+/// Says `flags` of group 0 and never held it.
+fn says(node: NodeId, flags: u8) -> Input {
+    Input::Node { node, view: WELL, claims: vec![(0, Claim { flags, ..Claim::default() })] }
+}
+
+struct Hand {
+    cluster: Cluster,
+    now: Instant,
+}
+
+impl Hand {
+    /// Node 0 of `nodes` holds group 0, its resources are up, and everybody else says `flags`.
+    fn holding(nodes: usize, flags: u8) -> Self {
+        let config = Config {
+            own: 0,
+            nodes,
+            groups: vec![GroupConfig { home: 0 }],
+            auto_failback: true,
+            initdead: INITDEAD,
+            deadtime: DEADTIME,
+        };
+        let mut hand = Self { cluster: Cluster::new(config, 0), now: MS };
+        for node in 1..nodes as NodeId {
+            hand.tell(says(node, flags));
+        }
+        hand.tell(Input::Gate { group: 0, gate: GateView { held: 1, seen: 0, open: true, fenced: None } });
+        hand.tell(Input::Done { group: 0, operation: Operation::Start, outcome: Ok(()) });
+        hand
+    }
+
+    fn tell(&mut self, input: Input) -> Vec<Action> {
+        self.cluster.handle(self.now, input);
+        core::iter::from_fn(|| self.cluster.poll_action()).collect()
+    }
+
+    fn order(&mut self, command: Command) -> Vec<Action> {
+        self.tell(Input::Command { id: 1, command })
+    }
+
+    /// Sleeps until the election's next timeout.
+    fn sleep(&mut self) -> Vec<Action> {
+        self.now = self.cluster.poll_timeout().expect("something to wait for");
+        self.tell(Input::Timeout)
+    }
+}
+
+fn replied(actions: &[Action]) -> Option<&Result<String, String>> {
+    actions.iter().find_map(|action| match action {
+        Action::Reply { id: 1, result } => Some(result),
+        _ => None,
+    })
+}
+
+fn stops(actions: &[Action]) -> bool {
+    actions.contains(&Action::Stop(0))
+}
+
+#[test]
+fn a_target_that_never_arms_aborts_the_move_and_the_group_stays() {
+    let mut hand = Hand::holding(2, Claim::WILLING);
+    let actions = hand.order(Command::Standby(Set::All));
+    assert!(!stops(&actions) && replied(&actions).is_none(), "{actions:?}");
+    let actions = hand.sleep();
+    assert_eq!(hand.now, MS + PATIENCE);
+    assert!(actions.contains(&Action::Note(Note::MoveAborted { group: 0, to: 1 })), "{actions:?}");
+    assert_eq!(
+        replied(&actions),
+        Some(&Err("node 1 did not get ready; the group stays".into())),
+        "{actions:?}"
+    );
+    assert!(!stops(&actions), "{actions:?}");
+    assert_eq!(hand.cluster.poll_timeout(), None);
+}
+
+#[test]
+fn a_leaving_node_waits_once_for_an_heir_that_never_arms() {
+    let mut hand = Hand::holding(2, Claim::WILLING);
+    assert!(!stops(&hand.order(Command::Stop)));
+    assert!(stops(&hand.sleep()));
+    let actions = hand.tell(Input::Done { group: 0, operation: Operation::Stop, outcome: Ok(()) });
+    assert!(actions.contains(&Action::Resign { group: 0, epoch: 1 }), "{actions:?}");
+    assert!(actions.contains(&Action::Exit), "{actions:?}");
+    assert_eq!(replied(&actions), Some(&Ok("stopped".into())));
+}
+
+#[test]
+fn nothing_is_given_up_while_a_third_node_is_armed() {
+    let mut hand = Hand::holding(3, Claim::WILLING | Claim::ARMED);
+    // Node 2 wants it; node 1, which is next in line, has not yet disarmed.
+    let wish = Claim { flags: Claim::WILLING | Claim::ARMED, heir: 3, ..Claim::default() };
+    let actions = hand.tell(Input::Node { node: 2, view: WELL, claims: vec![(0, wish)] });
+    assert!(actions.iter().any(|action| matches!(action, Action::Note(Note::Moving { to: 2, .. }))));
+    assert!(!stops(&actions), "{actions:?}");
+    assert!(stops(&hand.tell(says(1, Claim::WILLING))));
+}
+
+#[test]
+fn an_heir_that_dies_while_the_resources_stop_is_not_given_the_group() {
+    let mut hand = Hand::holding(2, Claim::WILLING | Claim::ARMED);
+    assert!(stops(&hand.order(Command::Standby(Set::All))));
+    let dead = NodeView { alive: false, ..WELL };
+    hand.tell(Input::Node { node: 1, view: dead, claims: Vec::new() });
+    let actions = hand.tell(Input::Done { group: 0, operation: Operation::Stop, outcome: Ok(()) });
+    assert!(!actions.iter().any(|action| matches!(action, Action::Resign { .. })), "{actions:?}");
+    assert!(matches!(replied(&actions), Some(Err(_))), "{actions:?}");
+    assert!(actions.contains(&Action::Start(0)), "{actions:?}");
+}
+
+#[test]
+fn a_failback_that_was_given_up_is_tried_again_after_a_while() {
+    let mut hand = Hand::holding(2, Claim::WILLING);
+    hand.cluster.groups[0].home = 1;
+    hand.cluster.groups[0].failback_due = true;
+    let moving = |actions: &[Action]| {
+        actions.iter().any(|action| matches!(action, Action::Note(Note::Moving { to: 1, .. })))
+    };
+    assert!(moving(&hand.tell(Input::Timeout)));
+    assert!(!moving(&hand.sleep()), "given up");
+    assert!(moving(&hand.sleep()), "and begun again");
+    assert_eq!(hand.now, MS + 2 * PATIENCE);
+}
+
+#[test]
+fn a_dead_nodes_old_epoch_is_not_followed() {
+    let mut hand = Hand::holding(2, Claim::WILLING);
+    let old = Claim { epoch: 1, state: ClaimState::Open as u8, ..Claim::default() };
+    let dead = NodeView { alive: false, ..WELL };
+    hand.tell(Input::Node { node: 1, view: dead, claims: vec![(0, old)] });
+    // We held it with epoch 2 since, and were fenced.
+    let gate = GateView { held: 2, seen: 2, open: false, fenced: Some(Reason::Lease) };
+    assert!(stops(&hand.tell(Input::Gate { group: 0, gate })));
+    let actions = hand.tell(Input::Done { group: 0, operation: Operation::Stop, outcome: Ok(()) });
+    assert!(!actions.iter().any(|action| matches!(action, Action::Arm { .. })), "{actions:?}");
+    assert!(actions.contains(&Action::Ask(0)), "{actions:?}");
+}
+
+/// Node 0 of two, just started: group 0 is at home here.
+fn starting() -> Hand {
+    let mut hand = Hand::holding(2, Claim::WILLING);
+    hand.cluster = Cluster::new(hand.cluster.config.clone(), hand.now);
+    hand
+}
+
+#[test]
+fn a_node_whose_claims_are_not_all_known_is_waited_for() {
+    let mut hand = starting();
+    let view = NodeView { complete: false, ..WELL };
+    hand.tell(Input::Node { node: 1, view, claims: Vec::new() });
+    hand.now += 2 * INITDEAD;
+    let actions = hand.tell(Input::Timeout);
+    assert!(actions.contains(&Action::Note(Note::Active { alone: true })), "{actions:?}");
+    assert!(!actions.contains(&Action::Ask(0)), "{actions:?}");
+    let actions = hand.tell(Input::Node { node: 1, view: WELL, claims: Vec::new() });
+    assert!(actions.contains(&Action::Grant { group: 0, epoch: 1 }), "{actions:?}");
+}
+
+#[test]
+fn a_free_group_is_left_to_the_node_that_asks_for_it() {
+    let mut hand = starting();
+    let wish = Claim { flags: Claim::WILLING, heir: 2, ..Claim::default() };
+    let actions = hand.tell(Input::Node { node: 1, view: WELL, claims: vec![(0, wish)] });
+    assert!(hand.cluster.is_active());
+    assert!(!actions.iter().any(|action| matches!(action, Action::Grant { .. })), "{actions:?}");
+    let actions = hand.tell(says(1, Claim::WILLING));
+    assert!(actions.contains(&Action::Grant { group: 0, epoch: 1 }), "{actions:?}");
+}
+
+#[test]
+fn a_node_with_another_configuration_is_given_nothing() {
+    let mut hand = Hand::holding(2, Claim::WILLING | Claim::ARMED);
+    let view = NodeView { config_matches: false, ..WELL };
+    hand.tell(Input::Node { node: 1, view, claims: Vec::new() });
+    let actions = hand.order(Command::Standby(Set::All));
+    assert_eq!(replied(&actions), Some(&Err("node 1 is up, but cannot take group 0 now".into())));
+    assert!(!stops(&actions));
+}
+
+#[test]
+fn inputs_about_what_does_not_exist_change_nothing() {
+    let mut hand = Hand::holding(2, Claim::WILLING);
+    let gate = GateView { held: u32::MAX, seen: u32::MAX, open: true, fenced: None };
+    let claim = Claim { epoch: u32::MAX, state: 1, flags: 255, heir: 255, reason: 255 };
+    for input in [
+        Input::Node { node: 9, view: WELL, claims: vec![(0, claim)] },
+        Input::Node { node: 1, view: WELL, claims: vec![(9, claim)] },
+        Input::Gate { group: 9, gate },
+        Input::Done { group: 9, operation: Operation::Stop, outcome: Ok(()) },
+        Input::Asked { group: 9, answered: false },
+    ] {
+        assert_eq!(hand.tell(input), []);
+    }
+}
+
+#[test]
+fn the_last_epoch_of_all_does_not_panic() {
+    let mut hand = Hand::holding(2, Claim::WILLING);
+    let claim = Claim { epoch: u32::MAX, state: 1, flags: 255, heir: 255, reason: 255 };
+    hand.tell(Input::Node { node: 1, view: WELL, claims: vec![(0, claim)] });
+    let gate = GateView { held: u32::MAX, seen: u32::MAX, open: false, fenced: None };
+    hand.tell(Input::Gate { group: 0, gate });
+    hand.tell(Input::Done { group: 0, operation: Operation::Stop, outcome: Ok(()) });
+    let dead = NodeView { alive: false, ..WELL };
+    hand.tell(Input::Node { node: 1, view: dead, claims: Vec::new() });
+    hand.now += 10 * PATIENCE;
+    hand.tell(Input::Timeout);
+}
