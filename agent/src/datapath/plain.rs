@@ -5,8 +5,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -38,15 +38,18 @@ pub enum Watch {
 
 /// The thread that stands in for the kernel.
 pub struct Plain {
+    links: Arc<Links>,
     counters: Arc<Counters>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 type Counters = [AtomicU64; VERDICTS];
+type Links = Mutex<Vec<Arc<Link>>>;
 
 impl Plain {
-    /// Starts the thread: takes what arrives at the sockets of `links`, which is what no kernel program took.
+    /// Starts the thread: it takes what arrives at the sockets of `links`. Those of an interface with a kernel program
+    /// must not be among them: an answer from here would pass for one of the program's.
     ///
     /// # Errors
     /// When there is no thread to be had.
@@ -59,17 +62,24 @@ impl Plain {
     ) -> std::io::Result<Self> {
         let counters: Arc<Counters> = Arc::new(std::array::from_fn(|_| AtomicU64::new(0)));
         let stop = Arc::new(AtomicBool::new(false));
-        let (their_counters, their_stop) = (Arc::clone(&counters), Arc::clone(&stop));
+        let links = Arc::new(Mutex::new(links));
+        let (their_links, their_counters, their_stop) =
+            (Arc::clone(&links), Arc::clone(&counters), Arc::clone(&stop));
         let thread = std::thread::Builder::new().name("xbeat-reflex".into()).spawn(move || {
             // Refused means late under load; the agent has said so for its loop already.
             let _ = schedule::fifo(FIFO_PRIORITY);
-            let (desk, counters) = (Desk::default(), their_counters);
+            let (links, counters, desk) = (their_links, their_counters, Desk::default());
             let mut reflex = Reflex { orders, facts, links, watch, events, counters, desk };
             while !their_stop.load(Ordering::Relaxed) {
                 reflex.turn();
             }
         })?;
-        Ok(Self { counters, stop, thread: Some(thread) })
+        Ok(Self { links, counters, stop, thread: Some(thread) })
+    }
+
+    /// Takes the frames of this link from now on, too: its interface has lost its program.
+    pub fn add(&self, link: Arc<Link>) {
+        lock(&self.links).push(link);
     }
 
     /// Frames by verdict.
@@ -88,10 +98,15 @@ impl Drop for Plain {
     }
 }
 
+/// The list, also after a thread panicked with it: it is only ever pushed to.
+fn lock(links: &Links) -> MutexGuard<'_, Vec<Arc<Link>>> {
+    links.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 struct Reflex {
     orders: Arc<Table<Orders>>,
     facts: Arc<Table<Facts>>,
-    links: Vec<Arc<Link>>,
+    links: Arc<Links>,
     watch: Watch,
     events: mpsc::Sender<Event>,
     counters: Arc<Counters>,
@@ -101,9 +116,10 @@ struct Reflex {
 impl Reflex {
     /// Takes every frame that is there, then looks for silence, then sleeps until a frame or the next look.
     fn turn(&mut self) {
-        for link in self.links.clone() {
+        let links = lock(&self.links).clone();
+        for link in &links {
             for _ in 0..BATCH_MAX {
-                if !self.take(&link) {
+                if !self.take(link) {
                     break;
                 }
             }
@@ -113,7 +129,7 @@ impl Reflex {
             Watch::Kernel => PATIENCE,
         };
         let mut sockets: Vec<PollFd<'_>> =
-            self.links.iter().map(|link| PollFd::new(link.socket.as_fd(), PollFlags::POLLIN)).collect();
+            links.iter().map(|link| PollFd::new(link.socket.as_fd(), PollFlags::POLLIN)).collect();
         // Interrupted or not: the next turn looks at everything.
         let _ = ppoll(&mut sockets, Some(TimeSpec::from_duration(wait)), None);
     }

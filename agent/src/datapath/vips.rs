@@ -3,14 +3,17 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use reflex::layout::Vip;
+use reflex::{Facts, Orders, gate};
 
 use super::announce::{Announcer, Schedule};
 use super::netlink::{Netlink, NetlinkError, Placed};
 use super::xdp::Kernel;
 use crate::resources::Addresses;
+use crate::sys::{Table, clock};
 
 /// A virtual address in its place.
 #[derive(Debug)]
@@ -36,6 +39,20 @@ impl Entry {
     }
 }
 
+/// The gates, to ask before anything is said in a VIP's name.
+pub struct Gates {
+    /// What the agent ordered.
+    pub orders: Arc<Table<Orders>>,
+    /// What the reflex found.
+    pub facts: Arc<Table<Facts>>,
+}
+
+impl Gates {
+    fn is_open(&self, group: u32) -> bool {
+        gate::is_open(&self.orders, &self.facts, group, clock::now())
+    }
+}
+
 /// All virtual addresses. A cheap handle: every group's runner has one.
 #[derive(Clone)]
 pub struct Vips {
@@ -45,6 +62,7 @@ pub struct Vips {
 struct Inner {
     netlink: Netlink,
     kernel: Rc<RefCell<Option<Kernel>>>,
+    gates: Gates,
     announcers: BTreeMap<u32, Announcer>,
     entries: RefCell<Vec<Entry>>,
 }
@@ -52,7 +70,12 @@ struct Inner {
 impl Vips {
     /// Opens an announcer for every interface and tells the kernel of every address.
     #[must_use]
-    pub fn new(netlink: Netlink, kernel: Rc<RefCell<Option<Kernel>>>, entries: Vec<Entry>) -> Self {
+    pub fn new(
+        netlink: Netlink,
+        kernel: Rc<RefCell<Option<Kernel>>>,
+        gates: Gates,
+        entries: Vec<Entry>,
+    ) -> Self {
         let mut announcers = BTreeMap::new();
         for placed in entries.iter().map(|entry| &entry.placed) {
             if !announcers.contains_key(&placed.index) {
@@ -62,8 +85,9 @@ impl Vips {
                 }
             }
         }
-        let vips =
-            Self { inner: Rc::new(Inner { netlink, kernel, announcers, entries: RefCell::new(entries) }) };
+        let vips = Self {
+            inner: Rc::new(Inner { netlink, kernel, gates, announcers, entries: RefCell::new(entries) }),
+        };
         for vip in 0..vips.inner.entries.borrow().len() {
             vips.tell_kernel(vip);
         }
@@ -107,7 +131,7 @@ impl Vips {
             if let Some(schedule) = &mut entry.announcements
                 && schedule.due(now)
             {
-                self.inner.announce(&entry.placed);
+                self.inner.announce(entry.group, &entry.placed);
             }
         }
     }
@@ -151,8 +175,11 @@ impl Vips {
 }
 
 impl Inner {
-    fn announce(&self, placed: &Placed) {
-        if let Some(announcer) = self.announcers.get(&placed.index)
+    /// Announces an address, unless its gate was shut meanwhile: the resources follow a fence, the address must not
+    /// be claimed for a moment longer.
+    fn announce(&self, group: u32, placed: &Placed) {
+        if self.gates.is_open(group)
+            && let Some(announcer) = self.announcers.get(&placed.index)
             && let Err(error) = announcer.announce(placed.address)
         {
             tracing::warn!("{error}");
@@ -166,7 +193,8 @@ impl Addresses for Vips {
     async fn acquire(&mut self, vip: usize) -> Result<(), NetlinkError> {
         let placed = self.placed(vip);
         self.inner.netlink.add_address(&placed).await?;
-        self.inner.announce(&placed);
+        let group = self.inner.entries.borrow()[vip].group;
+        self.inner.announce(group, &placed);
         let leading = {
             let mut entries = self.inner.entries.borrow_mut();
             entries[vip].held = true;

@@ -17,10 +17,11 @@ use super::runner::{Done, Runner};
 use super::{Realtime, RunOptions, setup, tick};
 use crate::config::{Config, XdpMode};
 use crate::control::{self, Reply, Request, ResourceSet, Server};
+use crate::datapath::Mode;
 use crate::datapath::interfaces::{self, Interface};
 use crate::datapath::netlink::{self, Netlink};
 use crate::datapath::plain::{Plain, Watch};
-use crate::datapath::vips::Vips;
+use crate::datapath::vips::{Gates, Vips};
 use crate::datapath::xdp::{Events, Kernel};
 use crate::links::Link;
 use crate::links::prober::{Prober, Sender};
@@ -175,17 +176,19 @@ impl<'a> Driver<'a> {
                 interfaces::attach(&kernel, config.xdp, (index, &name), has_link)
             })
             .collect();
-        // Also beside the kernel programs: what those leave to the stack (IP options, an interface that lost its
-        // program) is still heard.
+        let in_agent = |link: &&Arc<Link>| {
+            attached.iter().any(|interface| interface.index == link.ifindex && interface.mode == Mode::None)
+        };
         let plain = Plain::start(
             Arc::clone(&orders),
             Arc::clone(&facts),
-            links.clone(),
+            links.iter().filter(in_agent).cloned().collect(),
             if without_kernel.is_some() { Watch::Here } else { Watch::Kernel },
             events.clone(),
         )?;
 
-        let vips = Vips::new(netlink, Rc::clone(&kernel), entries);
+        let gates = Gates { orders: Arc::clone(&orders), facts: Arc::clone(&facts) };
+        let vips = Vips::new(netlink, Rc::clone(&kernel), gates, entries);
         vips.remove_leftovers().await;
         for interface in attached.iter().filter(|interface| interface.tested) {
             vips.set_bounce(interface.index, true);
@@ -309,6 +312,10 @@ impl<'a> Driver<'a> {
                 interfaces::end_probation(&self.kernel, &self.facts, self.config.xdp, interface, now);
             if changed && interface.tested {
                 self.vips.set_bounce(interface.index, true);
+            }
+            if changed && interface.mode == Mode::None {
+                let orphans = self.links.iter().filter(|link| link.ifindex == interface.index);
+                orphans.for_each(|link| self.plain.add(Arc::clone(link)));
             }
         }
     }
