@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::observe::Observer;
 use super::runner::{Done, Runner};
-use super::{Realtime, RunOptions, setup, tick};
+use super::{Realtime, RunOptions, enter_realtime, setup, tick};
 use crate::config::{Config, XdpMode};
 use crate::control::{self, Reply, Request, ResourceSet, Server};
 use crate::datapath::Mode;
@@ -94,9 +94,8 @@ pub(super) async fn serve(
     options: RunOptions,
     server: Server,
     logging: &Logging,
-    realtime: Realtime,
 ) -> Result<()> {
-    let (mut driver, mut sources) = Driver::new(config, &options, server, logging, realtime).await?;
+    let (mut driver, mut sources) = Driver::new(config, &options, server, logging).await?;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     driver.carry_out();
     while !driver.exit {
@@ -131,7 +130,6 @@ impl<'a> Driver<'a> {
         options: &RunOptions,
         server: Server,
         logging: &'a Logging,
-        realtime: Realtime,
     ) -> Result<(Self, Sources)> {
         let netlink = Netlink::new()?;
         let changes = netlink::watch()?;
@@ -195,6 +193,7 @@ impl<'a> Driver<'a> {
             vips.set_bounce(interface.index, true);
         }
         let sender = Sender::new(Arc::clone(&orders), Arc::clone(&facts), links.clone(), events);
+        let realtime = enter_realtime(&config);
         let now = clock::now();
         orders.lease_until.set(now + setup::nanos(config.lease));
         let prober = Prober::start(sender, config.keepalive, realtime.fifo)?;
