@@ -26,11 +26,11 @@ impl Observer {
         }
     }
 
-    /// Everything that changed, as inputs: first what nodes say, then who they are, then our own gates.
+    /// Everything that changed about the others, as inputs: first what nodes say, then who they are.
     ///
     /// Claims come before the node's life so that a node is complete only when its claims are known; a new life
     /// clears them first.
-    pub(super) fn look(&mut self, orders: &Orders, facts: &Facts, now: u64) -> Vec<Input> {
+    pub(super) fn look_at_nodes(&mut self, orders: &Orders, facts: &Facts, now: u64) -> Vec<Input> {
         let mut inputs = Vec::new();
         let own = orders.own.get() as usize;
         for index in (0..self.nodes.len()).filter(|&index| index != own) {
@@ -53,14 +53,25 @@ impl Observer {
                 inputs.push(Input::Node { node, view });
             }
         }
-        for (group, seen) in (0..).zip(self.gates.iter_mut()) {
-            let gate = gate_view(orders, facts, group, now);
-            if gate != *seen {
-                *seen = gate;
-                inputs.push(Input::Gate { group, gate });
-            }
-        }
         inputs
+    }
+
+    /// Our gate of `group`, if it changed.
+    ///
+    /// To be told before the next gate is looked at: any input may make the election open or close any gate, and what
+    /// was seen before that would undo it.
+    pub(super) fn look_at_gate(
+        &mut self,
+        orders: &Orders,
+        facts: &Facts,
+        group: GroupId,
+        now: u64,
+    ) -> Option<Input> {
+        let gate = gate_view(orders, facts, group, now);
+        let seen = self.gates.get_mut(group as usize)?;
+        let changed = *seen != gate;
+        *seen = gate;
+        changed.then_some(Input::Gate { group, gate })
     }
 
     fn node_view(&self, orders: &Orders, facts: &Facts, index: usize, now: u64) -> NodeView {

@@ -289,9 +289,14 @@ impl<'a> Driver<'a> {
 
     /// Looks at the tables and tells the election what changed. What it then orders may change them again.
     fn look(&mut self) {
-        let inputs = self.observer.look(&self.orders, &self.facts, clock::now());
-        for input in inputs {
+        for input in self.observer.look_at_nodes(&self.orders, &self.facts, clock::now()) {
             self.tell(input);
+        }
+        for group in 0..self.config.groups.len() as GroupId {
+            let seen = self.observer.look_at_gate(&self.orders, &self.facts, group, clock::now());
+            if let Some(input) = seen {
+                self.tell(input);
+            }
         }
     }
 
