@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry::Vacant;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -55,9 +56,9 @@ impl Vips {
     pub fn new(netlink: Netlink, kernel: Rc<RefCell<Option<Kernel>>>, entries: Vec<Entry>) -> Self {
         let mut announcers = BTreeMap::new();
         for placed in entries.iter().map(|entry| &entry.placed) {
-            if !announcers.contains_key(&placed.index) {
+            if let Vacant(place) = announcers.entry(placed.index) {
                 match Announcer::open(&placed.interface) {
-                    Ok(announcer) => drop(announcers.insert(placed.index, announcer)),
+                    Ok(announcer) => drop(place.insert(announcer)),
                     Err(error) => tracing::warn!("{}: no gratuitous ARP: {error}", placed.address),
                 }
             }

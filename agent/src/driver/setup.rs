@@ -128,7 +128,7 @@ fn link(
         let known: Vec<&str> = interfaces.iter().map(|interface| interface.name.as_str()).collect();
         bail!("ucast {name}: there is no such interface; there are: {}", known.join(", "));
     };
-    let only = (config.nodes.len() == 2).then(|| if config.own == 0 { 1 } else { 0 });
+    let only = (config.nodes.len() == 2).then_some(if config.own == 0 { 1 } else { 0 });
     let targets = peers.iter().map(|&address| Target { address, node: only }).collect();
     let socket = ucast::Socket::open(&name, config.udpport)
         .with_context(|| format!("opening UDP port {} on {name}", config.udpport))?;
