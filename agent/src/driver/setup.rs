@@ -200,6 +200,11 @@ pub(super) fn groups(config: &Config) -> Vec<resources::Group> {
         .collect()
 }
 
+/// How long scripts may take.
+pub(super) fn limits(config: &Config) -> resources::Limits {
+    resources::Limits { start: config.starttime, stop: config.stoptime, ..resources::Limits::default() }
+}
+
 /// Where scripts are, and what they are told.
 pub(super) fn scripts(config: &Config, config_dir: &Path, state_dir: &Path) -> Scripts {
     let directives: Vec<(String, String)> = config

@@ -201,9 +201,10 @@ impl<'a> Driver<'a> {
         let (done, done_queue) = mpsc::unbounded_channel();
         let (asked, asked_queue) = mpsc::unbounded_channel();
         let scripts = setup::scripts(&config, &options.config_dir, &options.state_dir);
+        let limits = setup::limits(&config);
         let runners = (0..)
             .zip(setup::groups(&config))
-            .map(|(id, group)| Runner::new(id, group, scripts.clone(), vips.clone(), done.clone()))
+            .map(|(id, group)| Runner::new(id, group, limits, scripts.clone(), vips.clone(), done.clone()))
             .collect();
         let link_up = known.iter().map(|known| (known.index, known.up && known.carrier)).collect();
         let driver = Self {
