@@ -119,11 +119,11 @@ impl Vips {
         self.inner.entries.borrow().iter().filter_map(|entry| Some(entry.announcements?.next())).min()
     }
 
-    /// Announces the addresses of an interface anew: its carrier is back.
-    pub fn announce_again(&self, ifindex: u32, now: Instant) {
+    /// Announces the addresses of an interface anew, from `first` on: its carrier is back.
+    pub fn announce_again(&self, ifindex: u32, first: Instant) {
         for entry in self.inner.entries.borrow_mut().iter_mut() {
             if entry.held && entry.placed.index == ifindex {
-                entry.announcements = Some(Schedule::new(now));
+                entry.announcements = Some(Schedule::new(first));
             }
         }
     }

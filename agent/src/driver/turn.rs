@@ -332,7 +332,9 @@ impl<'a> Driver<'a> {
             tracing::warn!("Link {name} dead.");
         } else {
             tracing::info!("Link {name} up.");
-            self.vips.announce_again(*index, Instant::now());
+            // Who was cut off may have been replaced meanwhile: first hear it, then announce.
+            self.say();
+            self.vips.announce_again(*index, Instant::now() + hearing(self.config.keepalive));
         }
     }
 
@@ -390,6 +392,11 @@ impl<'a> Driver<'a> {
             }
         })
     }
+}
+
+/// How long after a carrier came back every node that is there was surely heard, or will not be for a while.
+fn hearing(keepalive: Duration) -> Duration {
+    (keepalive * 2).min(Duration::from_secs(1))
 }
 
 fn cluster_config(config: &Config) -> ClusterConfig {
