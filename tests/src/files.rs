@@ -1,5 +1,7 @@
 //! The configuration files of the how-tos, unchanged, and what tests change in them.
 
+use std::net::Ipv4Addr;
+
 /// What goes into a node's configuration directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Files {
@@ -90,6 +92,46 @@ impl Files {
         if fast.has("warntime") { fast.directive("warntime", "2ms") } else { fast }
     }
 
+    /// A cluster of `nodes`, a `ucast` line for each on eth0, with times that many clusters on one machine can keep
+    /// ([`Files::brisk`]).
+    pub fn cluster(nodes: &[&str], haresources: &str) -> Self {
+        let links: String = nodes.iter().map(|node| format!("ucast eth0 {node}\n")).collect();
+        let ha_cf = format!("node {}\n{links}auto_failback on\n", nodes.join(" "));
+        let scripts = Vec::new();
+        let (haresources, authkeys) = (haresources.into(), AUTHKEYS.into());
+        Self { ha_cf, haresources, authkeys, authkeys_mode: 0o600, scripts }.brisk()
+    }
+
+    /// The same with times that are short for the one who waits and long for a machine that runs many clusters:
+    /// keepalive 20 ms, warntime 60 ms, deadtime 100 ms, initdead 1 s, lease 1 s.
+    #[must_use]
+    pub fn brisk(self) -> Self {
+        let brisk = self.directive("keepalive", "20ms").directive("deadtime", "100ms");
+        brisk.directive("initdead", "1s").directive("warntime", "60ms").directive("lease", "1s")
+    }
+
+    /// The same with `text` as script `name` in `resource.d`.
+    #[must_use]
+    pub fn script(mut self, name: &str, text: &str) -> Self {
+        self.scripts.retain(|(known, _)| known != name);
+        self.scripts.push((name.into(), text.into()));
+        self
+    }
+
+    /// The same with other `haresources`.
+    #[must_use]
+    pub fn haresources(self, haresources: &str) -> Self {
+        Self { haresources: haresources.into(), ..self }
+    }
+
+    /// The same with `line` at the end of `ha.cf`.
+    #[must_use]
+    pub fn line(mut self, line: &str) -> Self {
+        self.ha_cf.push_str(line);
+        self.ha_cf.push('\n');
+        self
+    }
+
     /// The same with `name value` in `ha.cf`: in the place of the directive if there is one, else at the top
     /// (before any link, where every directive is allowed).
     #[must_use]
@@ -102,6 +144,13 @@ impl Files {
             self.ha_cf.insert_str(0, &line);
         }
         self
+    }
+
+    /// The virtual addresses that `haresources` names.
+    pub fn addresses(&self) -> Vec<Ipv4Addr> {
+        let words = self.haresources.lines().flat_map(|line| line.split_whitespace().skip(1));
+        let bare = words.map(|word| word.trim_start_matches("IPaddr2::").trim_start_matches("IPaddr::"));
+        bare.filter_map(|word| word.split('/').next()?.parse().ok()).collect()
     }
 
     fn has(&self, name: &str) -> bool {
@@ -130,6 +179,14 @@ mod tests {
         assert_eq!(changed, expected);
         assert_eq!(before.ha_cf.lines().count(), after.ha_cf.lines().count());
         assert_eq!((before.haresources, before.authkeys), (after.haresources, after.authkeys));
+    }
+
+    #[test]
+    fn addresses_are_found_in_every_form() {
+        let files = Files::howto_001()
+            .haresources("a 192.0.2.3 IPaddr::192.0.2.4/24/eth0 web\nb IPaddr2::192.0.2.5\n");
+        let expected = [3, 4, 5].map(|host| Ipv4Addr::new(192, 0, 2, host));
+        assert_eq!(files.addresses(), expected);
     }
 
     #[test]

@@ -10,14 +10,16 @@
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::Signal;
 use nix::unistd::sethostname;
 use tempfile::TempDir;
@@ -28,6 +30,7 @@ use crate::netns::Netns;
 use crate::process::{self, Output, Process};
 use crate::responder::Responder;
 use crate::status::Status;
+use crate::sys;
 
 /// How long a command of the operator may take. `xbeat standby` waits for scripts.
 const COMMAND_LIMIT: Duration = Duration::from_secs(30);
@@ -126,16 +129,35 @@ impl Host {
 
     /// Starts the agent. What it writes to its standard output and error is [`Host::log`].
     pub fn start_agent(&mut self) -> Result<()> {
+        let name = self.name.clone();
+        self.start_agent_with(|command| {
+            command.args(["--node", &name]);
+        })
+    }
+
+    /// Like [`Host::start_agent`], with the command changed by `change`; `--node` is not given.
+    pub fn start_agent_with(&mut self, change: impl FnOnce(&mut Command)) -> Result<()> {
         let log = OpenOptions::new().create(true).append(true).open(self.log_file())?;
         let mut command = Command::new(&self.binary);
         command.arg("run").arg("--config-dir").arg(self.config_dir()).arg("--run-dir").arg(self.run_dir());
-        command.arg("--state-dir").arg(self.state_dir()).args(["--node", &self.name]);
+        command.arg("--state-dir").arg(self.state_dir());
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        change(&mut command);
         let namespaces = self.machine()?.namespaces()?;
         let agent = Process::spawn(command, namespaces)
             .with_context(|| format!("starting {} on {}", self.binary.display(), self.name))?;
         self.machine_mut()?.agent = Some(agent);
         Ok(())
+    }
+
+    /// Like [`Host::start_agent`], for an agent that may not load BPF programs: without CAP_SYS_ADMIN, CAP_PERFMON and
+    /// CAP_BPF (capability.h), which the kernel would ask for.
+    pub fn start_agent_without_bpf(&mut self) -> Result<()> {
+        let name = self.name.clone();
+        self.start_agent_with(|command| {
+            command.args(["--node", &name]);
+            sys::without_capabilities(command, &[21, 38, 39]);
+        })
     }
 
     /// The agent's process, if one was started since power-on. It may have ended.
@@ -158,6 +180,23 @@ impl Host {
         self.agent()?.kill();
         self.machine_mut()?.agent = None;
         Ok(())
+    }
+
+    /// Gives the machine the host name `name` (what `uname -n` says), as long as it has power.
+    pub fn set_host_name(&self, name: &str) -> Result<()> {
+        let uts = &self.machine()?.uts;
+        thread::scope(|scope| {
+            let renaming = scope.spawn(|| -> Result<()> {
+                setns(uts, CloneFlags::CLONE_NEWUTS).context("setns to the node's host name")?;
+                sethostname(name).context("sethostname")
+            });
+            renaming.join().unwrap_or_else(|panic| resume_unwind(panic))
+        })
+    }
+
+    /// Whether it has power and an agent was started since, which may have ended.
+    pub fn has_agent(&self) -> bool {
+        self.machine.as_ref().is_some_and(|machine| machine.agent.is_some())
     }
 
     /// Starts the service that answers the client.
@@ -221,7 +260,8 @@ impl Host {
         self.dir.path().join("agent.log")
     }
 
-    fn hosts_file(&self) -> PathBuf {
+    /// What the node sees as `/etc/hosts`.
+    pub fn hosts_file(&self) -> PathBuf {
         self.dir.path().join("hosts")
     }
 

@@ -115,19 +115,24 @@ pub struct Lan {
 impl Lan {
     /// Builds the network for `nodes`, in their order in `ha.cf`, and waits until frames can flow.
     pub fn new(nodes: &[&str], wiring: Wiring) -> Result<Self> {
+        Self::with_pass(nodes, wiring, sys::load_xdp_pass().ok())
+    }
+
+    /// Like [`Lan::new`], but no switch port carries a program: native XDP attaches on the nodes, and what they
+    /// transmit by `XDP_TX` is lost.
+    pub fn without_pass(nodes: &[&str], wiring: Wiring) -> Result<Self> {
+        Self::with_pass(nodes, wiring, None)
+    }
+
+    fn with_pass(nodes: &[&str], wiring: Wiring, pass: Option<OwnedFd>) -> Result<Self> {
         if nodes.len() > NODES_MAX {
             bail!("{} nodes: the harness numbers at most {NODES_MAX}", nodes.len());
         }
         if let Some(name) = nodes.iter().find(|name| name.len() > NODE_NAME_MAX) {
             bail!("node name {name}: a switch port's name has room for {NODE_NAME_MAX} characters");
         }
-        let mut lan = Self {
-            switch: Netns::new()?,
-            client: Arc::new(Netns::new()?),
-            nodes: Vec::new(),
-            wiring,
-            pass: sys::load_xdp_pass().ok(),
-        };
+        let mut lan =
+            Self { switch: Netns::new()?, client: Arc::new(Netns::new()?), nodes: Vec::new(), wiring, pass };
         for &network in lan.networks() {
             netlink::add_bridge(&lan.switch, network.bridge())?;
         }
@@ -262,6 +267,11 @@ impl Lan {
     /// The IPv4 addresses of the node's interface in `network`, in the kernel's order, with their labels.
     pub fn addresses(&self, index: usize, network: Network) -> Result<Vec<(Ipv4Addr, String)>> {
         netlink::labelled_addresses(self.node(index), network.interface())
+    }
+
+    /// Whether the node's eth0 has `address` as a secondary one, beside its fixed address.
+    pub fn is_secondary(&self, index: usize, address: Ipv4Addr) -> Result<bool> {
+        netlink::is_secondary(self.node(index), Network::Eth0.interface(), address)
     }
 
     /// Announces from the node's eth0 that `address` is there.

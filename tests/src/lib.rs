@@ -26,6 +26,7 @@ pub mod outage;
 pub mod process;
 pub mod require;
 pub mod responder;
+pub mod scene;
 pub mod status;
 mod sys;
 pub mod wait;

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 
 use anyhow::{Context as _, Result, anyhow};
 use futures_util::TryStreamExt as _;
-use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
+use rtnetlink::packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
 use rtnetlink::packet_route::link::{
     BridgePortState, InfoBridgePort, InfoPortData, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp,
 };
@@ -198,6 +198,16 @@ pub(crate) fn labelled_addresses(netns: &Netns, name: &str) -> Result<Vec<(Ipv4A
         let index = link(&handle, name).await?.header.index;
         let addresses = addresses(&handle, index).await?;
         Ok(addresses.iter().filter_map(|message| Some((local(message)?, label(message)))).collect())
+    })
+}
+
+/// Whether `address` of interface `name` has the flag that `ip addr` shows as `secondary`.
+pub(crate) fn is_secondary(netns: &Netns, name: &str, address: Ipv4Addr) -> Result<bool> {
+    with(netns, async |handle| {
+        let index = link(&handle, name).await?.header.index;
+        let addresses = addresses(&handle, index).await?;
+        let found = addresses.iter().find(|message| local(message) == Some(address));
+        Ok(found.is_some_and(|message| message.header.flags.contains(AddressHeaderFlags::Secondary)))
     })
 }
 

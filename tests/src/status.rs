@@ -8,12 +8,16 @@ use serde::Deserialize;
 pub struct Status {
     /// The node that was asked.
     pub node: String,
+    /// `starting`, `active` or `stopping`.
+    pub state: String,
     /// All nodes as this one sees them.
     pub nodes: Vec<Node>,
     /// Its links.
     pub links: Vec<Link>,
     /// All resource groups.
     pub groups: Vec<Group>,
+    /// What the machine refused, and what that costs.
+    pub lost: Vec<String>,
 }
 
 /// A node as seen by another (or itself).
@@ -22,8 +26,10 @@ pub struct Status {
 pub struct Node {
     /// Its name in `ha.cf`.
     pub name: String,
-    /// `init`, `active` or `dead`.
+    /// `init`, `up`, `active`, `dead` or `refused`.
     pub status: String,
+    /// What an administrator should know about it.
+    pub note: Option<String>,
 }
 
 /// A link.
@@ -34,6 +40,24 @@ pub struct Link {
     pub name: String,
     /// `native`, `generic`, `tc` or `none`.
     pub datapath: String,
+    /// Why not a better one.
+    pub why: Option<String>,
+    /// The interface can carry frames.
+    pub up: bool,
+    /// The kernel was seen to send a frame back by itself.
+    pub tx_tested: bool,
+    /// Whom it reaches.
+    pub peers: Vec<Peer>,
+}
+
+/// A node at the other end of a link.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Peer {
+    /// The node.
+    pub node: String,
+    /// It is heard over this link.
+    pub up: bool,
 }
 
 /// A resource group.
@@ -48,6 +72,12 @@ pub struct Group {
     pub open: bool,
     /// The epoch of its ownership.
     pub epoch: u64,
+    /// Its resources here: `stopped`, `starting`, `started`, `stopping` or `failed`.
+    pub state: String,
+    /// The node that takes it if the owner dies.
+    pub heir: Option<String>,
+    /// This node's kernel is armed to take it.
+    pub armed: bool,
 }
 
 impl Status {
@@ -58,12 +88,22 @@ impl Status {
 
     /// How frames on interface `name` are handled, or "" if it is no link.
     pub fn datapath(&self, name: &str) -> &str {
-        self.links.iter().find(|link| link.name == name).map_or("", |link| &link.datapath)
+        self.link(name).map_or("", |link| &link.datapath)
     }
 
     /// Who has the group called `key`.
     pub fn owner(&self, key: &str) -> Option<&str> {
-        self.groups.iter().find(|group| group.key == key)?.owner.as_deref()
+        self.group(key)?.owner.as_deref()
+    }
+
+    /// The group called `key`.
+    pub fn group(&self, key: &str) -> Option<&Group> {
+        self.groups.iter().find(|group| group.key == key)
+    }
+
+    /// The link on interface `name`.
+    pub fn link(&self, name: &str) -> Option<&Link> {
+        self.links.iter().find(|link| link.name == name)
     }
 }
 

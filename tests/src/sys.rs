@@ -37,6 +37,22 @@ pub(crate) fn prepare(command: &mut Command, namespaces: Vec<(OwnedFd, CloneFlag
     unsafe { command.pre_exec(before_exec) };
 }
 
+/// Makes `command` start without `capabilities` (numbers of capability.h), and without a way to get them back, also
+/// as root.
+pub(crate) fn without_capabilities(command: &mut Command, capabilities: &'static [libc::c_ulong]) {
+    let before_exec = move || -> io::Result<()> {
+        for &capability in capabilities {
+            // SAFETY: no pointers. nix has no wrapper for the bounding set.
+            if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) } < 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: as in `prepare`: one plain system call per capability, on values made before the fork.
+    unsafe { command.pre_exec(before_exec) };
+}
+
 /// Puts the calling thread under SCHED_FIFO with `priority` (1 to 99). False where the machine refuses.
 pub(crate) fn real_time(priority: i32) -> bool {
     let parameters = libc::sched_param { sched_priority: priority };

@@ -7,8 +7,8 @@
 
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -41,6 +41,7 @@ pub struct Round {
 #[derive(Debug)]
 pub struct Witness {
     stop: Arc<AtomicBool>,
+    newest: Arc<Mutex<Vec<Mac>>>,
     thread: Option<JoinHandle<Result<Vec<Round>>>>,
 }
 
@@ -51,9 +52,15 @@ impl Witness {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let socket = lan.client().run(|| sys::arp_socket(interface))?.context("the witness's socket")?;
-        let asking = Asking { socket, vip, period, stop: stopped };
+        let newest = Arc::new(Mutex::new(Vec::new()));
+        let asking = Asking { socket, vip, period, stop: stopped, newest: newest.clone() };
         let thread = std::thread::Builder::new().name("witness".into()).spawn(move || asking.run())?;
-        Ok(Self { stop, thread: Some(thread) })
+        Ok(Self { stop, newest, thread: Some(thread) })
+    }
+
+    /// Who answered the newest question whose time is over.
+    pub fn answers(&self) -> Vec<Mac> {
+        self.newest.lock().map(|newest| newest.clone()).unwrap_or_default()
     }
 
     /// Stops after the current round and returns what was seen.
@@ -115,6 +122,7 @@ struct Asking {
     vip: Ipv4Addr,
     period: Duration,
     stop: Arc<AtomicBool>,
+    newest: Arc<Mutex<Vec<Mac>>>,
 }
 
 impl Asking {
@@ -130,6 +138,9 @@ impl Asking {
             let _ = nix::unistd::write(&self.socket, &arp::request((mac, WITNESS), self.vip));
             next = (next + period).max(now);
             self.listen_until(next, &mut seen)?;
+            if let (Ok(mut newest), Some(round)) = (self.newest.lock(), seen.rounds.last()) {
+                newest.clone_from(&round.answers);
+            }
         }
         Ok(seen.rounds)
     }

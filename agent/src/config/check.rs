@@ -21,6 +21,9 @@ const LEASE_MIN: Duration = Duration::from_millis(5);
 /// The lease at short dead times: the kernel speaks for itself meanwhile.
 const LEASE_USUAL: Duration = Duration::from_millis(200);
 
+/// How long a script may take, where nothing is said: what systemd gives a service (`DefaultTimeoutStartSec`).
+const SCRIPT_TIME: Duration = Duration::from_secs(90);
+
 /// The times of a configuration, defaults filled in.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Times {
@@ -30,6 +33,8 @@ pub(super) struct Times {
     pub(super) initdead: Duration,
     pub(super) deadping: Duration,
     pub(super) lease: Duration,
+    pub(super) starttime: Duration,
+    pub(super) stoptime: Duration,
 }
 
 impl Times {
@@ -43,6 +48,8 @@ impl Times {
             initdead: or(draft.initdead, initdead(deadtime)),
             deadping: or(draft.deadping, deadtime),
             lease: or(draft.lease, deadtime.max(LEASE_USUAL)),
+            starttime: or(draft.starttime, SCRIPT_TIME),
+            stoptime: or(draft.stoptime, SCRIPT_TIME),
         }
     }
 }

@@ -41,6 +41,8 @@ fn derived(name: &str, draft: &Draft, times: &Times) -> Option<String> {
         "initdead" => times.initdead,
         "deadping" => times.deadping,
         "lease" => times.lease,
+        "starttime" => times.starttime,
+        "stoptime" => times.stoptime,
         "udpport" => return Some(draft.udpport.to_string()),
         _ => return None,
     };

@@ -35,6 +35,8 @@ pub(super) struct Draft {
     pub(super) initdead: Setting<Duration>,
     pub(super) deadping: Setting<Duration>,
     pub(super) lease: Setting<Duration>,
+    pub(super) starttime: Setting<Duration>,
+    pub(super) stoptime: Setting<Duration>,
     pub(super) auto_failback: Setting<bool>,
     pub(super) udpport: u16,
     /// A link took `udpport` as it was: later lines no longer change it.
@@ -76,6 +78,8 @@ impl Default for Draft {
             initdead: Setting::Absent,
             deadping: Setting::Absent,
             lease: Setting::Absent,
+            starttime: Setting::Absent,
+            stoptime: Setting::Absent,
             auto_failback: Setting::Absent,
             udpport: settings::UDPPORT,
             is_udpport_taken: false,

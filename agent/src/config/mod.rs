@@ -63,6 +63,10 @@ pub struct Config {
     pub deadping: Duration,
     /// How long the kernel goes on without hearing from the agent; at least two keepalives.
     pub lease: Duration,
+    /// Longest time for one `start` of a script.
+    pub starttime: Duration,
+    /// Longest time for one `stop` of a script, and after which a failed one is not tried again.
+    pub stoptime: Duration,
     /// UDP port of `ucast`, `ucast6` and `bcast` links.
     pub udpport: u16,
     /// Groups return to their home node.
@@ -198,6 +202,8 @@ fn assemble(
         initdead: times.initdead,
         deadping: times.deadping,
         lease: times.lease,
+        starttime: times.starttime,
+        stoptime: times.stoptime,
         udpport: draft.udpport,
         auto_failback,
         xdp: draft.xdp,

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry::Vacant;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -78,9 +79,9 @@ impl Vips {
     ) -> Self {
         let mut announcers = BTreeMap::new();
         for placed in entries.iter().map(|entry| &entry.placed) {
-            if !announcers.contains_key(&placed.index) {
+            if let Vacant(place) = announcers.entry(placed.index) {
                 match Announcer::open(&placed.interface) {
-                    Ok(announcer) => drop(announcers.insert(placed.index, announcer)),
+                    Ok(announcer) => drop(place.insert(announcer)),
                     Err(error) => tracing::warn!("{}: no gratuitous ARP: {error}", placed.address),
                 }
             }
@@ -142,11 +143,11 @@ impl Vips {
         self.inner.entries.borrow().iter().filter_map(|entry| Some(entry.announcements?.next())).min()
     }
 
-    /// Announces the addresses of an interface anew: its carrier is back.
-    pub fn announce_again(&self, ifindex: u32, now: Instant) {
+    /// Announces the addresses of an interface anew, from `first` on: its carrier is back.
+    pub fn announce_again(&self, ifindex: u32, first: Instant) {
         for entry in self.inner.entries.borrow_mut().iter_mut() {
             if entry.held && entry.placed.index == ifindex {
-                entry.announcements = Some(Schedule::new(now));
+                entry.announcements = Some(Schedule::new(first));
             }
         }
     }

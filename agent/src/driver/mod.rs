@@ -70,13 +70,9 @@ pub fn run(options: RunOptions) -> Result<ExitCode> {
     tracing::info!("Configuration validated. Starting heartbeat {} (xbeat)", env!("CARGO_PKG_VERSION"));
     std::fs::create_dir_all(&options.state_dir)
         .with_context(|| format!("making {}", options.state_dir.display()))?;
-    // Before real-time: both have threads of their own, which must not inherit it.
     let server = control::serve(&options.run_dir)?;
-    let realtime =
-        if config.realtime { enter_realtime() } else { Realtime { fifo: false, memory_locked: false } };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    tokio::task::LocalSet::new()
-        .block_on(&runtime, turn::serve(config, options, server, &logging, realtime))?;
+    tokio::task::LocalSet::new().block_on(&runtime, turn::serve(config, options, server, &logging))?;
     Ok(Exit::Done.into())
 }
 
@@ -87,7 +83,13 @@ fn refuse(text: &str) -> Result<ExitCode> {
 }
 
 /// The decision loop outranks ordinary work, and no page of it waits for a disk. What is refused is said and done without.
-fn enter_realtime() -> Realtime {
+///
+/// To be called when all is set up: the kernel verifies programs for some hundred milliseconds, and in real time that
+/// would take a processor from everything else on the machine, other agents included, for longer than a lease.
+fn enter_realtime(config: &Config) -> Realtime {
+    if !config.realtime {
+        return Realtime { fifo: false, memory_locked: false };
+    }
     let fifo = schedule::fifo(FIFO_PRIORITY);
     if let Err(error) = &fifo {
         tracing::warn!("SCHED_FIFO refused for the decision loop ({error}): it is slow under load");

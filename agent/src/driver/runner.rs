@@ -24,13 +24,14 @@ impl Runner {
     pub(super) fn new(
         id: GroupId,
         group: Group,
+        limits: Limits,
         scripts: Scripts,
         vips: Vips,
         done: mpsc::UnboundedSender<Done>,
     ) -> Self {
         // The election asks for one operation at a time, and for a stop over a start: the queue stays short.
         let (operations, queue) = mpsc::unbounded_channel();
-        tokio::task::spawn_local(serve(id, group, scripts, vips, queue, done));
+        tokio::task::spawn_local(serve(id, group, limits, scripts, vips, queue, done));
         Self { operations }
     }
 
@@ -43,12 +44,12 @@ impl Runner {
 async fn serve(
     id: GroupId,
     group: Group,
+    limits: Limits,
     scripts: Scripts,
     mut vips: Vips,
     mut queue: mpsc::UnboundedReceiver<Operation>,
     done: mpsc::UnboundedSender<Done>,
 ) {
-    let limits = Limits::default();
     let mut next = queue.recv().await;
     while let Some(operation) = next.take() {
         let outcome = match operation {

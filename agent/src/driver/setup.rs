@@ -128,7 +128,7 @@ fn link(
         let known: Vec<&str> = interfaces.iter().map(|interface| interface.name.as_str()).collect();
         bail!("ucast {name}: there is no such interface; there are: {}", known.join(", "));
     };
-    let only = (config.nodes.len() == 2).then(|| if config.own == 0 { 1 } else { 0 });
+    let only = (config.nodes.len() == 2).then_some(if config.own == 0 { 1 } else { 0 });
     let targets = peers.iter().map(|&address| Target { address, node: only }).collect();
     let socket = ucast::Socket::open(&name, config.udpport)
         .with_context(|| format!("opening UDP port {} on {name}", config.udpport))?;
@@ -198,6 +198,11 @@ pub(super) fn groups(config: &Config) -> Vec<resources::Group> {
                 .collect(),
         })
         .collect()
+}
+
+/// How long scripts may take.
+pub(super) fn limits(config: &Config) -> resources::Limits {
+    resources::Limits { start: config.starttime, stop: config.stoptime, ..resources::Limits::default() }
 }
 
 /// Where scripts are, and what they are told.

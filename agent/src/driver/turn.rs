@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::observe::Observer;
 use super::runner::{Done, Runner};
-use super::{Realtime, RunOptions, setup, tick};
+use super::{Realtime, RunOptions, enter_realtime, setup, tick};
 use crate::config::{Config, XdpMode};
 use crate::control::{self, Reply, Request, ResourceSet, Server};
 use crate::datapath::Mode;
@@ -94,9 +94,8 @@ pub(super) async fn serve(
     options: RunOptions,
     server: Server,
     logging: &Logging,
-    realtime: Realtime,
 ) -> Result<()> {
-    let (mut driver, mut sources) = Driver::new(config, &options, server, logging, realtime).await?;
+    let (mut driver, mut sources) = Driver::new(config, &options, server, logging).await?;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     driver.carry_out();
     while !driver.exit {
@@ -131,7 +130,6 @@ impl<'a> Driver<'a> {
         options: &RunOptions,
         server: Server,
         logging: &'a Logging,
-        realtime: Realtime,
     ) -> Result<(Self, Sources)> {
         let netlink = Netlink::new()?;
         let changes = netlink::watch()?;
@@ -194,6 +192,7 @@ impl<'a> Driver<'a> {
             vips.set_bounce(interface.index, true);
         }
         let sender = Sender::new(Arc::clone(&orders), Arc::clone(&facts), links.clone(), events);
+        let realtime = enter_realtime(&config);
         let now = clock::now();
         orders.lease_until.set(now + setup::nanos(config.lease));
         let prober = Prober::start(sender, config.keepalive, realtime.fifo)?;
@@ -201,9 +200,10 @@ impl<'a> Driver<'a> {
         let (done, done_queue) = mpsc::unbounded_channel();
         let (asked, asked_queue) = mpsc::unbounded_channel();
         let scripts = setup::scripts(&config, &options.config_dir, &options.state_dir);
+        let limits = setup::limits(&config);
         let runners = (0..)
             .zip(setup::groups(&config))
-            .map(|(id, group)| Runner::new(id, group, scripts.clone(), vips.clone(), done.clone()))
+            .map(|(id, group)| Runner::new(id, group, limits, scripts.clone(), vips.clone(), done.clone()))
             .collect();
         let link_up = known.iter().map(|known| (known.index, known.up && known.carrier)).collect();
         let driver = Self {
@@ -331,7 +331,9 @@ impl<'a> Driver<'a> {
             tracing::warn!("Link {name} dead.");
         } else {
             tracing::info!("Link {name} up.");
-            self.vips.announce_again(*index, Instant::now());
+            // Who was cut off may have been replaced meanwhile: first hear it, then announce.
+            self.say();
+            self.vips.announce_again(*index, Instant::now() + hearing(self.config.keepalive));
         }
     }
 
@@ -389,6 +391,11 @@ impl<'a> Driver<'a> {
             }
         })
     }
+}
+
+/// How long after a carrier came back every node that is there was surely heard, or will not be for a while.
+fn hearing(keepalive: Duration) -> Duration {
+    (keepalive * 2).min(Duration::from_secs(1))
 }
 
 fn cluster_config(config: &Config) -> ClusterConfig {

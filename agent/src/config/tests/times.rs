@@ -87,6 +87,16 @@ fn initdead_is_at_least_deadtime_and_usually_ten_seconds() {
 }
 
 #[test]
+fn scripts_have_ninety_seconds_unless_told_otherwise() {
+    let config = times("").load("server1").unwrap();
+    assert_eq!((config.starttime, config.stoptime), (Duration::from_secs(90), Duration::from_secs(90)));
+    let config = times("starttime 10m\nstoptime 1500ms").load("server1").unwrap();
+    assert_eq!((config.starttime, config.stoptime), (Duration::from_secs(600), Duration::from_millis(1500)));
+    assert!(config.env.contains(&("HA_starttime".to_owned(), "10m".to_owned())), "{:?}", config.env);
+    assert_error(&times("stoptime 0"), &["a time above 0"]);
+}
+
+#[test]
 fn lease_and_deadping_and_linkdead_have_least_values() {
     assert_error(&times("lease 1999ms"), &["4:7:", "at least two keepalives, 2000ms"]);
     assert_error(&times("keepalive 1ms\ndeadtime 3ms\nlease 4ms"), &["6:7:", "at least 5ms"]);
