@@ -140,7 +140,7 @@ fn ip_options_and_odd_headers_pass() {
         packet[IP_AT] = first_byte;
         node.passes(&packet, &format!("first byte {first_byte:#04x}"));
     }
-    let mut with_options = plain.clone();
+    let mut with_options = plain;
     with_options[IP_AT] = 0x46;
     with_options.splice(UDP_AT..UDP_AT, [1, 1, 1, 0]);
     let length = (with_options.len() - IP_AT) as u16;
