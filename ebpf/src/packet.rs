@@ -41,7 +41,7 @@ pub(crate) fn ether_type(ctx: &XdpContext) -> Option<u16> {
 
 /// What the headers of a datagram say.
 pub(crate) enum Datagram {
-    /// Not to the port, not UDP, not IPv4 without options, or not for this host.
+    /// Not to the port, not UDP, not IPv4 without options, or not for this host alone.
     Unrelated,
     /// To the port, but in fragments.
     Fragment,
@@ -68,18 +68,25 @@ fn parse(ctx: &XdpContext, port: u16, is_own: impl Fn(u32) -> bool) -> Option<Da
     let fragment = u16::from_be(read(ctx, IP + 6)?);
     let to = u16::from_be(read(ctx, UDP + 2)?);
     // Behind the first fragment there is no UDP header to look at; without the first it leads nowhere.
-    if fragment & 0x1fff != 0 || to != port || !is_own(read(ctx, IP + 16)?) {
+    if fragment & 0x1fff != 0 || to != port || !is_own(read(ctx, IP + 16)?) || is_to_group(ctx)? {
         return None;
     }
     const MORE_FRAGMENTS: u16 = 0x2000;
     if fragment & MORE_FRAGMENTS != 0 {
         return Some(Datagram::Fragment);
     }
+    let ip_length = u16::from_be(read(ctx, IP + 2)?) as usize;
     let length = u16::from_be(read(ctx, UDP + 4)?) as usize;
-    if length != 8 + FRAME_LEN || at::<Frame>(ctx, PAYLOAD).is_none() {
+    if ip_length != 20 + 8 + FRAME_LEN || length != 8 + FRAME_LEN || at::<Frame>(ctx, PAYLOAD).is_none() {
         return Some(Datagram::OtherLength);
     }
     Some(Datagram::Frame)
+}
+
+/// Whether the packet is for a group of stations. Its answer would come from a group address, which no station may use.
+#[inline(always)]
+fn is_to_group(ctx: &XdpContext) -> Option<bool> {
+    read::<u8>(ctx, 0).map(|first| first & 1 != 0)
 }
 
 /// IPv4 address that a datagram comes from.

@@ -63,7 +63,8 @@ fn is_own(orders: &Orders, address: u32) -> bool {
     for word in &orders.addresses {
         own |= word.get() == u64::from(address);
     }
-    own
+    // 0 is what an unused word holds.
+    own && address != 0
 }
 
 #[inline(always)]

@@ -1,0 +1,101 @@
+//! `bench xdp`: what the kernel program costs per packet, by `BPF_PROG_TEST_RUN`, beside a program that only passes;
+//! and how long it takes from the kernel's verdict to the first ARP answer through the gate.
+
+mod cost;
+mod node;
+mod packets;
+mod takeover;
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use serde::Serialize;
+
+use crate::machine::Machine;
+use cost::Cost;
+use takeover::Takeover;
+
+/// What the kernel program costs per kind of packet, as time and as a ratio to a bare pass program, and the time from
+/// the kernel's verdict to the first ARP answer. Needs root; attaches nothing
+#[derive(Args)]
+pub(crate) struct XdpArgs {
+    /// Rounds; each measures every kind of packet once
+    #[arg(long, default_value_t = 41, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Runs per round of what may be repeated on one packet
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..))]
+    repeat: u32,
+    /// Packets per round of what may not
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    packets: u32,
+    /// Resource groups of the node
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1024))]
+    groups: u64,
+    /// Takeovers to time
+    #[arg(long, default_value_t = 200)]
+    takeovers: u32,
+    /// Write the figures to this file, too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct Report {
+    machine: Machine,
+    groups: u64,
+    rounds: u32,
+    /// The bare pass program, ns.
+    pass_ns: f64,
+    cost: Vec<Cost>,
+    verdict_to_arp: Option<Takeover>,
+}
+
+pub(crate) fn run(arguments: &XdpArgs) -> Result<()> {
+    let machine = Machine::this();
+    println!(
+        "{}, {} processors, kernel {}, load {}",
+        machine.processor, machine.processors, machine.kernel, machine.load
+    );
+    let cost::Costs { pass_ns, classes } = cost::measure(arguments)?;
+    print_costs(pass_ns, &classes);
+    let verdict_to_arp =
+        if arguments.takeovers == 0 { None } else { Some(takeover::measure(arguments.takeovers)?) };
+    if let Some(takeover) = &verdict_to_arp {
+        println!(
+            "\nkernel verdict to first ARP answer, {} takeovers: median {:.1} us, p90 {:.1} us, p99 {:.1} us, \
+             max {:.1} us",
+            takeover.runs, takeover.median_us, takeover.p90_us, takeover.p99_us, takeover.max_us
+        );
+    }
+    if let Some(path) = &arguments.json {
+        let report = Report {
+            machine,
+            groups: arguments.groups,
+            rounds: arguments.rounds,
+            pass_ns,
+            cost: classes,
+            verdict_to_arp,
+        };
+        fs::write(path, serde_json::to_string_pretty(&report)? + "\n")
+            .with_context(|| format!("writing {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn print_costs(pass_ns: f64, classes: &[Cost]) {
+    println!("\n{:<34} {:>9} {:>9} {:>10} {:>8}", "packet", "ns", "best", "over pass", "ratio");
+    println!("{:<34} {:>9.1} {:>9} {:>10} {:>8}", "bare pass program", pass_ns, "", "", "1.0");
+    for class in classes {
+        println!(
+            "{:<34} {:>9.1} {:>9.1} {:>+10.1} {:>8.1}",
+            class.name, class.ns, class.best_ns, class.over_pass_ns, class.ratio
+        );
+    }
+    let unrelated = classes.iter().filter(|class| class.unrelated).map(|class| class.over_pass_ns);
+    println!(
+        "\nunrelated traffic costs at most {:.1} ns more than a bare pass",
+        unrelated.fold(0.0, f64::max)
+    );
+}

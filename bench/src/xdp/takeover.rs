@@ -1,0 +1,63 @@
+//! From the kernel's verdict that a node is dead to the first ARP answer through the gate that this opened.
+//!
+//! All of it is the kernel's: its timer finds node 1 dead and opens the gate, its program answers the request. Requests
+//! come without a pause, so that one is there when the gate opens; both moments are the kernel's own stamps.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use hdrhistogram::Histogram;
+use reflex::Kind;
+use reflex::gate::Armed;
+use reflex::mac::SHA1;
+use serde::Serialize;
+use xbeat::sys::clock;
+
+use super::node::{self, MS, Peer, VIP};
+use super::packets;
+
+const DROP: u32 = 1;
+const DEADTIME: u64 = 3 * MS;
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Times from verdict to answer.
+#[derive(Serialize)]
+pub(crate) struct Takeover {
+    pub(crate) runs: u32,
+    pub(crate) median_us: f64,
+    pub(crate) p90_us: f64,
+    pub(crate) p99_us: f64,
+    pub(crate) max_us: f64,
+}
+
+pub(crate) fn measure(runs: u32) -> Result<Takeover> {
+    let mut kernel = node::load(1, DEADTIME)?;
+    kernel.start_watch()?;
+    let mut peer = Peer::new();
+    let request = packets::who_has(VIP);
+    let mut times = Histogram::<u64>::new(3)?;
+    for run in 0..runs {
+        let (orders, facts) = (kernel.orders.clone(), kernel.facts.clone());
+        let link = &orders.nodes[1].links[0];
+        let gate = &facts.gates[0];
+        let epoch = 10 * (run + 1);
+        // Node 1 answers, holds the group, and is never heard again, though asked three times.
+        link.sent.add(1);
+        let mut pong = peer.frame(Kind::Pong, link.sent.get(), SHA1);
+        node::sign(&kernel, &mut pong);
+        orders.gates[0].resigned.set(u64::from(epoch) - 1);
+        orders.gates[0].armed.set(Armed { epoch, holder: 1, behind: 1 }.pack());
+        let program = node::program(&mut kernel, "xbeat")?;
+        node::run(program, &packets::carrying(&pong), 1, DROP)?;
+        link.sent_at.set(clock::now());
+        link.sent.add(3);
+        let start = Instant::now();
+        while gate.taken.get() != u64::from(epoch) || gate.first_arp_at.get() == 0 {
+            ensure!(start.elapsed() < LIMIT, "no takeover within {LIMIT:?}");
+            node::ask(program, &request)?;
+        }
+        times.record(gate.first_arp_at.get().saturating_sub(gate.taken_at.get()))?;
+    }
+    let us = |quantile: f64| times.value_at_quantile(quantile) as f64 / 1000.0;
+    Ok(Takeover { runs, median_us: us(0.5), p90_us: us(0.9), p99_us: us(0.99), max_us: us(1.0) })
+}
