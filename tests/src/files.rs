@@ -103,11 +103,11 @@ impl Files {
     }
 
     /// The same with times that are short for the one who waits and long for a machine that runs many clusters:
-    /// keepalive 20 ms, warntime 60 ms, deadtime 100 ms, initdead 1 s, lease 1 s.
+    /// keepalive 20 ms, warntime 60 ms, deadtime 100 ms, initdead 3 s, lease 1 s.
     #[must_use]
     pub fn brisk(self) -> Self {
         let brisk = self.directive("keepalive", "20ms").directive("deadtime", "100ms");
-        brisk.directive("initdead", "1s").directive("warntime", "60ms").directive("lease", "1s")
+        brisk.directive("initdead", "3s").directive("warntime", "60ms").directive("lease", "1s")
     }
 
     /// The same with `text` as script `name` in `resource.d`.

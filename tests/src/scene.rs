@@ -85,15 +85,23 @@ impl Scene {
         Ok(Self { hosts, lan, witnesses, healings: Vec::new() })
     }
 
-    /// Starts the agents of `nodes`, one right after the other.
+    /// Starts the agents of `nodes`, all at once.
     pub fn start(&mut self, nodes: &[usize]) -> Result<()> {
         nodes.iter().try_for_each(|&node| self.hosts[node].start_agent())
+    }
+
+    /// Starts the agents of `nodes`, each when the one before is there: it sends, hears and is told of.
+    pub fn start_in_turn(&mut self, nodes: &[usize]) -> Result<()> {
+        nodes.iter().try_for_each(|&node| {
+            self.start(&[node])?;
+            self.shows(node, "anything", |_| true)
+        })
     }
 
     /// Starts all agents and waits until `owner` serves all groups and everybody agrees on it.
     pub fn start_all(&mut self, owner: usize) -> Result<()> {
         let nodes: Vec<usize> = (0..self.hosts.len()).collect();
-        self.start(&nodes)?;
+        self.start_in_turn(&nodes)?;
         self.settles_on(owner)
     }
 

@@ -28,7 +28,7 @@ fn starts(scene: &Scene, node: usize) -> usize {
 fn a_group_that_does_not_start_moves_on_and_does_not_come_back_by_itself() {
     let failing = files("[ $1 = start ] && [ $HA_CURHOST = server1 ] && exit 1");
     play(&NODES, &failing, |scene| {
-        scene.start(&[0, 1])?;
+        scene.start_in_turn(&[0, 1])?;
         scene.serves(1)?;
         scene.until("it runs on server2", |scene| state(scene, 1) == "started")?;
         scene.has_addresses(0, false)?;
@@ -54,7 +54,7 @@ fn a_group_that_starts_on_the_third_node_only_ends_there() {
         RECORDING_SCRIPT.replace("flag=", "[ $1 = start ] && [ $HA_CURHOST != gamma ] && exit 1\nflag=");
     let files = Files::cluster(&nodes, "alpha 192.0.2.100 web\n").script("web", &text);
     play(&nodes, &files, |scene| {
-        scene.start(&[0, 1, 2])?;
+        scene.start_in_turn(&[0, 1, 2])?;
         scene.serves(2)?;
         scene.until("it runs on gamma", |scene| state(scene, 2) == "started")?;
         scene.stays(2, Duration::from_secs(2))?;
@@ -66,7 +66,7 @@ fn a_group_that_starts_on_the_third_node_only_ends_there() {
 #[test]
 fn a_group_that_starts_nowhere_is_down_and_says_so() {
     play(&NODES, &files("[ $1 = start ] && exit 1"), |scene| {
-        scene.start(&[0, 1])?;
+        scene.start_in_turn(&[0, 1])?;
         scene.until("it failed on both", |scene| (0..2).all(|node| state(scene, node) == "failed"))?;
         scene.until("nobody answers", Scene::nobody_serves)?;
         for node in 0..2 {
@@ -112,7 +112,7 @@ const HANGS_ON_START: &str = "[ $1 = start ] && [ $HA_CURHOST = server1 ] && sle
 #[test]
 fn a_start_that_hangs_is_cut_short_by_standby() {
     play(&NODES, &files(HANGS_ON_START), |scene| {
-        scene.start(&[0, 1])?;
+        scene.start_in_turn(&[0, 1])?;
         scene.serves(0)?;
         scene.until("the start hangs", |scene| starts(scene, 0) == 1)?;
         ensure!(state(scene, 0) == "starting");
@@ -126,7 +126,7 @@ fn a_start_that_hangs_is_cut_short_by_standby() {
 #[test]
 fn a_start_that_hangs_is_killed_after_starttime_and_the_group_moves_on() {
     play(&NODES, &files(HANGS_ON_START).directive("starttime", "1s"), |scene| {
-        scene.start(&[0, 1])?;
+        scene.start_in_turn(&[0, 1])?;
         scene.logs(0, "not finished after 1s, killed")?;
         scene.serves(1)?;
         scene.until("it runs on server2", |scene| state(scene, 1) == "started")?;
@@ -139,7 +139,7 @@ fn a_start_that_hangs_is_killed_after_starttime_and_the_group_moves_on() {
 fn a_start_that_ignores_sigterm_is_killed_all_the_same() {
     let deaf = "[ $1 = start ] && [ $HA_CURHOST = server1 ] && { trap '' TERM; while :; do sleep 1; done; }";
     play(&NODES, &files(deaf).directive("starttime", "1s"), |scene| {
-        scene.start(&[0, 1])?;
+        scene.start_in_turn(&[0, 1])?;
         scene.logs(0, "not finished after 1s, killed")?;
         scene.serves(1)?;
         scene.until("it runs on server2", |scene| state(scene, 1) == "started")?;

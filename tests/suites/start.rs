@@ -31,7 +31,8 @@ fn a_node_that_starts_alone_serves_after_initdead() {
 #[test]
 fn nodes_that_start_together_have_one_owner_at_home() {
     play(&NODES, &files(), |scene| {
-        scene.start_all(0)?;
+        scene.start(&[0, 1])?;
+        scene.settles_on(0)?;
         scene.stays(0, Duration::from_secs(2))?;
         let status = scene.status(0)?;
         ensure!(status.group(KEY).is_some_and(|group| group.epoch == 1), "taken once: {:?}", status.groups);
@@ -96,7 +97,7 @@ fn other_key() -> Files {
 fn nodes_with_different_keys_raise_alarm_and_stay_apart() {
     play(&NODES, &files(), |scene| {
         scene.hosts[1].configure(&other_key())?;
-        scene.start(&[0, 1])?;
+        scene.start_in_turn(&[0, 1])?;
         scene.serves(0)?;
         for (node, other) in [(0, "server2"), (1, "server1")] {
             scene.logs(node, &format!("node {other}: frames in its name failed authentication"))?;
@@ -168,10 +169,10 @@ fn a_home_node_that_returns_with_another_configuration_stays_back() {
 }
 
 #[test]
-fn nodes_that_start_together_with_different_configurations_have_one_owner() {
+fn nodes_with_different_configurations_have_one_owner() {
     play(&NODES, &files(), |scene| {
         scene.hosts[1].configure(&files().directive("deadtime", "120ms"))?;
-        scene.start(&[0, 1])?;
+        scene.start_in_turn(&[0, 1])?;
         scene.serves(0)?;
         scene.logs(1, "another configuration")?;
         scene.stays(0, Duration::from_secs(3))?;

@@ -25,7 +25,10 @@ const WAIT: Duration = Duration::from_millis(100);
 /// # Errors
 /// When the interface is gone or the socket refused.
 pub async fn is_answered(interface: &str, address: Ipv4Addr) -> io::Result<bool> {
-    let (socket, mac) = open(interface)?;
+    // Listing interfaces waits for the kernel's network lock, which may be held for long: not in the decision loop.
+    let name = interface.to_owned();
+    let opened = tokio::task::spawn_blocking(move || open(&name)).await;
+    let (socket, mac) = opened.map_err(io::Error::other)??;
     let socket = readiness::readable(socket)?;
     for _ in 0..PROBES {
         send(socket.as_raw_fd(), &probe(mac, address), MsgFlags::MSG_DONTWAIT)?;

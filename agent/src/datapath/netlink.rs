@@ -7,6 +7,7 @@
 //!
 //! A netlink socket belongs to the network namespace of the thread that opened it, for good.
 
+mod connection;
 mod place;
 mod watch;
 
@@ -25,13 +26,14 @@ use rtnetlink::packet_route::address::{AddressAttribute, AddressHeaderFlags, Add
 use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteType};
 use rtnetlink::{Handle, RouteMessageBuilder};
-use tokio::task::JoinHandle;
+
+use connection::Connection;
 
 /// A connection to the kernel's network configuration.
 #[derive(Debug)]
 pub struct Netlink {
     handle: Handle,
-    connection: JoinHandle<()>,
+    connection: Connection,
 }
 
 /// What can go wrong with a request.
@@ -127,15 +129,15 @@ pub struct Route {
 }
 
 impl Netlink {
-    /// Opens a connection in the network namespace of the calling thread. Must be called within a tokio runtime with
-    /// IO; a task of that runtime serves the connection until this value is dropped.
+    /// Opens a connection in the network namespace of the calling thread, which a thread of its own serves until this
+    /// value is dropped.
     ///
     /// # Errors
     ///
-    /// When the system gives no socket.
+    /// When the system gives no socket or no thread.
     pub fn new() -> Result<Self, NetlinkError> {
-        let (connection, handle, _unsolicited) = rtnetlink::new_connection().map_err(NetlinkError::Open)?;
-        Ok(Self { handle, connection: tokio::spawn(connection) })
+        let (connection, handle) = Connection::open().map_err(NetlinkError::Open)?;
+        Ok(Self { handle, connection })
     }
 
     /// All interfaces with their IPv4 addresses.
@@ -237,7 +239,7 @@ impl Netlink {
         doing: impl FnOnce() -> String,
     ) -> Result<T, NetlinkError> {
         match answer {
-            Ok(_) | Err(rtnetlink::Error::RequestFailed) if self.connection.is_finished() => {
+            Ok(_) | Err(rtnetlink::Error::RequestFailed) if self.connection.is_closed() => {
                 Err(NetlinkError::Closed { doing: doing() })
             }
             Ok(value) => Ok(value),
@@ -247,12 +249,6 @@ impl Netlink {
             }
             Err(error) => Err(NetlinkError::Answer { doing: doing(), source: Box::new(error) }),
         }
-    }
-}
-
-impl Drop for Netlink {
-    fn drop(&mut self) {
-        self.connection.abort();
     }
 }
 

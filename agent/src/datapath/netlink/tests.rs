@@ -240,10 +240,10 @@ fn address_is_not_believed_added_when_the_connection_is_closed() {
     in_namespace(|| async {
         let lab = lab();
         veth(&lab, "eth0", "peer").await;
-        let netlink = Netlink::new().unwrap();
+        let mut netlink = Netlink::new().unwrap();
         let spec = VipSpec { prefix: Some(24), interface: Some("eth0".to_owned()), ..vip([192, 0, 2, 3]) };
         let placed = netlink.place(&[spec]).await.unwrap().remove(0).unwrap();
-        netlink.connection.abort();
+        netlink.connection.close();
         let error = netlink.add_address(&placed).await.unwrap_err();
         assert!(matches!(error, NetlinkError::Closed { .. }), "{error}");
         assert!(netlink.interfaces().await.is_err());
