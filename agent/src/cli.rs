@@ -175,6 +175,10 @@ fn check(options: &Check) -> Exit {
             if !config.warnings.is_empty() {
                 tell(&config::render(&config.warnings));
             }
+            if let Some(reason) = driver::refusal(&config) {
+                tell(&format!("error: {reason}\n"));
+                return Exit::Configuration;
+            }
             say(&format!("the configuration in {} is valid\n", options.config_dir.display()))
         }
         Err(errors) => {

@@ -20,7 +20,6 @@ pub(super) const NOT_USED_YET: &[&str] = &[
     "ping",
     "ping6",
     "ping_group",
-    "realtime",
     "respawn",
     "rtprio",
     "serial",

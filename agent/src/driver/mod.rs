@@ -19,6 +19,8 @@ mod runner;
 mod setup;
 mod turn;
 
+pub use setup::refusal;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -60,7 +62,7 @@ pub fn run(options: RunOptions) -> Result<ExitCode> {
         Ok(config) => config,
         Err(diagnostics) => return refuse(&config::render(&diagnostics)),
     };
-    if let Some(reason) = setup::refusal(&config) {
+    if let Some(reason) = refusal(&config) {
         return refuse(&format!("error: {reason}\n"));
     }
     let logging = logging::init(&logging::LogOptions::from(&config)).context("setting up logs")?;

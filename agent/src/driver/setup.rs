@@ -36,8 +36,10 @@ pub(super) fn keys(config: &Config) -> Result<[Key; KEYS_MAX]> {
     Ok(keys)
 }
 
-/// What this version cannot do, in words for a person: the agent must not start then.
-pub(super) fn refusal(config: &Config) -> Option<String> {
+/// What a valid configuration asks for that this version cannot do, in words for a person: the agent does not start
+/// then, and `xbeat check` says so.
+#[must_use]
+pub fn refusal(config: &Config) -> Option<String> {
     if !config.has_used_link() {
         return Some(
             "ha.cf names no link that this version can use: it would hear nobody and serve beside its peer; \

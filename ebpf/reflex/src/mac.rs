@@ -137,77 +137,89 @@ const SHA256_START: [u32; 8] =
 /// One block of SHA-1 (FIPS 180-4, 6.1.3, the variant with a 16-word schedule).
 #[inline(never)]
 fn sha1_block(scratch: &mut Scratch) {
-    let [mut a, mut b, mut c, mut d, mut e, ..] = scratch.h;
-    for t in 0..80usize {
-        let (f, k) = if t < 20 {
-            ((b & c) | (!b & d), 0x5a82_7999)
-        } else if t < 40 {
-            (b ^ c ^ d, 0x6ed9_eba1)
-        } else if t < 60 {
-            ((b & c) | (b & d) | (c & d), 0x8f1b_bcdc)
-        } else {
-            (b ^ c ^ d, 0xca62_c1d6u32)
-        };
-        let w = if t < 16 {
-            scratch.w[t & 15]
-        } else {
-            let mixed = scratch.w[(t + 13) & 15]
-                ^ scratch.w[(t + 8) & 15]
-                ^ scratch.w[(t + 2) & 15]
-                ^ scratch.w[t & 15];
-            let mixed = mixed.rotate_left(1);
-            scratch.w[t & 15] = mixed;
-            mixed
-        };
-        let next = a.rotate_left(5).wrapping_add(f).wrapping_add(e).wrapping_add(k).wrapping_add(w);
-        e = d;
-        d = c;
-        c = b.rotate_left(30);
-        b = a;
-        a = next;
+    let [a, b, c, d, e, ..] = scratch.h;
+    let s = [a, b, c, d, e];
+    let w = &mut scratch.w;
+    let s = sha1_rounds(w, s, 0, 0x5a82_7999, |b, c, d| d ^ (b & (c ^ d)));
+    let s = sha1_rounds(w, s, 20, 0x6ed9_eba1, |b, c, d| b ^ c ^ d);
+    let s = sha1_rounds(w, s, 40, 0x8f1b_bcdc, |b, c, d| (b & c) | (d & (b | c)));
+    let s = sha1_rounds(w, s, 60, 0xca62_c1d6, |b, c, d| b ^ c ^ d);
+    for (word, add) in scratch.h.iter_mut().zip(s) {
+        *word = word.wrapping_add(add);
     }
-    let h = &mut scratch.h;
-    h[0] = h[0].wrapping_add(a);
-    h[1] = h[1].wrapping_add(b);
-    h[2] = h[2].wrapping_add(c);
-    h[3] = h[3].wrapping_add(d);
-    h[4] = h[4].wrapping_add(e);
 }
 
-/// One block of SHA-256 (FIPS 180-4, 6.2.2).
+/// Twenty rounds of SHA-1 with the same function and constant, from round `from`. Five at a time, after which every
+/// variable is back in its place: in between they change roles instead of being moved.
+#[inline(always)]
+fn sha1_rounds(
+    w: &mut [u32; 16],
+    [mut a, mut b, mut c, mut d, mut e]: [u32; 5],
+    from: usize,
+    k: u32,
+    f: impl Fn(u32, u32, u32) -> u32,
+) -> [u32; 5] {
+    let round = |w: &mut [u32; 16], t: usize, a: u32, b: &mut u32, c: u32, d: u32, e: &mut u32| {
+        if t >= 16 {
+            let mixed = w[(t + 13) & 15] ^ w[(t + 8) & 15] ^ w[(t + 2) & 15] ^ w[t & 15];
+            w[t & 15] = mixed.rotate_left(1);
+        }
+        *e = e
+            .wrapping_add(a.rotate_left(5))
+            .wrapping_add(f(*b, c, d))
+            .wrapping_add(k)
+            .wrapping_add(w[t & 15]);
+        *b = b.rotate_left(30);
+    };
+    for i in 0..4 {
+        let t = from + i * 5;
+        round(w, t, a, &mut b, c, d, &mut e);
+        round(w, t + 1, e, &mut a, b, c, &mut d);
+        round(w, t + 2, d, &mut e, a, b, &mut c);
+        round(w, t + 3, c, &mut d, e, a, &mut b);
+        round(w, t + 4, b, &mut c, d, e, &mut a);
+    }
+    [a, b, c, d, e]
+}
+
+/// One block of SHA-256 (FIPS 180-4, 6.2.2). Eight rounds at a time, as in [`sha1_rounds`].
 #[inline(never)]
 fn sha256_block(scratch: &mut Scratch) {
     let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = scratch.h;
-    for t in 0..64usize {
-        let w = if t < 16 {
-            scratch.w[t & 15]
-        } else {
-            let w1 = scratch.w[(t + 14) & 15];
-            let w0 = scratch.w[(t + 1) & 15];
-            let s1 = w1.rotate_right(17) ^ w1.rotate_right(19) ^ (w1 >> 10);
-            let s0 = w0.rotate_right(7) ^ w0.rotate_right(18) ^ (w0 >> 3);
-            let mixed =
-                scratch.w[t & 15].wrapping_add(s0).wrapping_add(scratch.w[(t + 9) & 15]).wrapping_add(s1);
-            scratch.w[t & 15] = mixed;
-            mixed
-        };
-        let s1 = e.rotate_right(6) ^ e.rotate_right(11) ^ e.rotate_right(25);
-        let choice = (e & f) ^ (!e & g);
-        let t1 = h.wrapping_add(s1).wrapping_add(choice).wrapping_add(SHA256_ROUNDS[t & 63]).wrapping_add(w);
-        let s0 = a.rotate_right(2) ^ a.rotate_right(13) ^ a.rotate_right(22);
-        let majority = (a & b) ^ (a & c) ^ (b & c);
-        h = g;
-        g = f;
-        f = e;
-        e = d.wrapping_add(t1);
-        d = c;
-        c = b;
-        b = a;
-        a = t1.wrapping_add(s0).wrapping_add(majority);
+    let w = &mut scratch.w;
+    for i in 0..8 {
+        let t = i * 8;
+        sha256_round(w, t, [a, b, c, e, f, g], &mut d, &mut h);
+        sha256_round(w, t + 1, [h, a, b, d, e, f], &mut c, &mut g);
+        sha256_round(w, t + 2, [g, h, a, c, d, e], &mut b, &mut f);
+        sha256_round(w, t + 3, [f, g, h, b, c, d], &mut a, &mut e);
+        sha256_round(w, t + 4, [e, f, g, a, b, c], &mut h, &mut d);
+        sha256_round(w, t + 5, [d, e, f, h, a, b], &mut g, &mut c);
+        sha256_round(w, t + 6, [c, d, e, g, h, a], &mut f, &mut b);
+        sha256_round(w, t + 7, [b, c, d, f, g, h], &mut e, &mut a);
     }
     for (word, add) in scratch.h.iter_mut().zip([a, b, c, d, e, f, g, h]) {
         *word = word.wrapping_add(add);
     }
+}
+
+/// Round `t`: changes the two variables that a round changes, in place.
+#[inline(always)]
+fn sha256_round(w: &mut [u32; 16], t: usize, [a, b, c, e, f, g]: [u32; 6], d: &mut u32, h: &mut u32) {
+    if t >= 16 {
+        let (w1, w0) = (w[(t + 14) & 15], w[(t + 1) & 15]);
+        let s1 = w1.rotate_right(17) ^ w1.rotate_right(19) ^ (w1 >> 10);
+        let s0 = w0.rotate_right(7) ^ w0.rotate_right(18) ^ (w0 >> 3);
+        w[t & 15] = w[t & 15].wrapping_add(s0).wrapping_add(w[(t + 9) & 15]).wrapping_add(s1);
+    }
+    let s1 = e.rotate_right(6) ^ e.rotate_right(11) ^ e.rotate_right(25);
+    let choice = g ^ (e & (f ^ g));
+    let t1 =
+        h.wrapping_add(s1).wrapping_add(choice).wrapping_add(SHA256_ROUNDS[t & 63]).wrapping_add(w[t & 15]);
+    let s0 = a.rotate_right(2) ^ a.rotate_right(13) ^ a.rotate_right(22);
+    let majority = (a & b) | (c & (a | b));
+    *d = d.wrapping_add(t1);
+    *h = t1.wrapping_add(s0).wrapping_add(majority);
 }
 
 #[rustfmt::skip]
