@@ -161,7 +161,8 @@ impl<'a> Plan<'a> {
         if !suite.needs_root {
             command.args(self.args.jobs.map(|jobs| format!("--test-threads={jobs}")));
         } else {
-            command.args(["--test-threads=1", "--show-output"]);
+            let threads = if ALONE.contains(&suite.name.as_str()) { 1 } else { TOGETHER };
+            command.arg(format!("--test-threads={threads}")).arg("--show-output");
         }
         command.args(&self.args.filter);
         command.current_dir(&suite.directory);
@@ -247,6 +248,11 @@ impl<'a> Plan<'a> {
         Ok(tally)
     }
 }
+
+/// Suites whose tests disturb one another: they measure the machine, or load kernel programs by the dozen.
+const ALONE: [&str; 2] = ["tests/harness", "tests/xdp"];
+/// How many tests of the other namespace suites run at once: they mostly wait, each in a network of its own.
+const TOGETHER: usize = 4;
 
 const MESSAGES: &str = "--message-format=json-render-diagnostics";
 
