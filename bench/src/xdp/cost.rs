@@ -45,8 +45,6 @@ pub(crate) struct Cost {
     pub(crate) measured: &'static str,
     /// Median over the rounds, ns.
     pub(crate) ns: f64,
-    /// The best round, ns.
-    pub(crate) best_ns: f64,
     /// More than the bare pass program, ns.
     pub(crate) over_pass_ns: f64,
     /// To the bare pass program.
@@ -158,13 +156,11 @@ fn classes() -> Vec<Class> {
 impl Class {
     fn cost(mut self, pass_ns: f64) -> Cost {
         let over_pass_ns = median(&mut self.over);
-        let best = self.over.first().copied().unwrap_or_default();
         Cost {
             name: self.name,
             unrelated: self.unrelated && matches!(self.packet, Source::Repeated(_)),
             measured: if matches!(self.packet, Source::Repeated(_)) { "repeated" } else { "single" },
             ns: pass_ns + over_pass_ns,
-            best_ns: pass_ns + best,
             over_pass_ns,
             ratio: (pass_ns + over_pass_ns) / pass_ns,
         }

@@ -1,17 +1,18 @@
 //! From the kernel's verdict that a node is dead to the first ARP answer through the gate that this opened.
 //!
 //! All of it is the kernel's: its timer finds node 1 dead and opens the gate, its program answers the request. Requests
-//! come without a pause, so that one is there when the gate opens; both moments are the kernel's own stamps.
+//! come without a pause, so that one is there when the gate opens; both moments are the kernel's own stamps. The requests
+//! come from a real-time thread, because a network does not pause either when other programs want the processor.
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use hdrhistogram::Histogram;
 use reflex::Kind;
 use reflex::gate::Armed;
 use reflex::mac::SHA1;
 use serde::Serialize;
-use xbeat::sys::clock;
+use xbeat::sys::{clock, schedule};
 
 use super::node::{self, MS, Peer, VIP};
 use super::packets;
@@ -31,6 +32,7 @@ pub(crate) struct Takeover {
 }
 
 pub(crate) fn measure(runs: u32) -> Result<Takeover> {
+    schedule::fifo(10).context("real-time priority for the thread that asks")?;
     let mut kernel = node::load(1, DEADTIME)?;
     kernel.start_watch()?;
     let mut peer = Peer::new();
