@@ -3,6 +3,7 @@
 //! Each subcommand measures in one run what it compares, prints a table for a person and, with `--json FILE`, the same
 //! for a program. How and why is in docs/benchmarks.md, with figures.
 
+mod agent;
 mod machine;
 mod xdp;
 
@@ -19,10 +20,12 @@ struct Arguments {
 #[derive(Subcommand)]
 enum What {
     Xdp(xdp::XdpArgs),
+    Agent(agent::AgentArgs),
 }
 
 fn main() -> Result<()> {
     match Arguments::parse().what {
         What::Xdp(arguments) => xdp::run(&arguments),
+        What::Agent(arguments) => agent::run(&arguments),
     }
 }
