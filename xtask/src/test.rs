@@ -90,6 +90,8 @@ struct Suite {
     /// The package's directory, where its tests run.
     directory: PathBuf,
     executable: PathBuf,
+    /// Built with the test harness, not a program.
+    is_test: bool,
     needs_root: bool,
 }
 
@@ -153,6 +155,8 @@ impl<'a> Plan<'a> {
         let mut cargo = self.cargo(&["test", "--no-run", MESSAGES]);
         let messages = process::output(&mut cargo).context("building the tests")?;
         let mut suites = executables(&messages, self.workspace)?;
+        // Cargo also names the programs that tests start.
+        suites.retain(|suite| suite.is_test);
         suites.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(suites)
     }
@@ -277,6 +281,7 @@ fn executables(messages: &str, workspace: &Path) -> Result<Vec<Suite>> {
             needs_root: directory == workspace.join("tests"),
             directory: directory.to_owned(),
             executable: executable.into(),
+            is_test: message["profile"]["test"] == true,
         });
     }
     Ok(all)
@@ -291,12 +296,13 @@ mod tests {
         let messages = [
             r#"{"reason":"compiler-artifact","manifest_path":"/w/agent/Cargo.toml","target":{"kind":["lib"],"name":"xbeat"},"executable":"/t/xbeat-1"}"#,
             r#"{"reason":"compiler-artifact","manifest_path":"/w/agent/Cargo.toml","target":{"kind":["lib"],"name":"xbeat"},"executable":null}"#,
-            r#"{"reason":"compiler-artifact","manifest_path":"/w/tests/Cargo.toml","target":{"kind":["test"],"name":"xdp"},"executable":"/t/xdp-1"}"#,
+            r#"{"reason":"compiler-artifact","manifest_path":"/w/tests/Cargo.toml","target":{"kind":["test"],"name":"xdp"},"profile":{"test":true},"executable":"/t/xdp-1"}"#,
             r#"{"reason":"build-finished","success":true}"#,
         ];
         let found = executables(&messages.join("\n"), Path::new("/w")).unwrap();
         let names: Vec<_> = found.iter().map(|suite| (suite.name.as_str(), suite.needs_root)).collect();
         assert_eq!(names, [("agent", false), ("tests/xdp", true)]);
+        assert_eq!(found.iter().map(|suite| suite.is_test).collect::<Vec<_>>(), [false, true]);
         assert_eq!(found[1].directory, Path::new("/w/tests"));
     }
 }
