@@ -1,9 +1,10 @@
 //! Fences and takeovers at the same moment on several processors. A lost fence is the worst bug that this system can
 //! have, so what counts is the invariant, after every single race, over many of them.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Barrier, Mutex};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use reflex::gate::Armed;
 use reflex::layout::{GateFacts, GateOrders};
@@ -15,6 +16,8 @@ use crate::packets::FRAME_AT;
 use crate::peer::Peer;
 
 const PAGES: u8 = 128;
+/// Races of every gate.
+const ROUNDS: u32 = 40;
 /// The epoch that every gate is armed with.
 const ARMED: u32 = 5;
 
@@ -50,48 +53,82 @@ fn marks(facts: &Facts) -> Vec<(u64, u64)> {
     facts.gates.iter().map(|gate| (gate.fenced.get(), gate.taken.get())).collect()
 }
 
+/// Where two threads meet, to go on at the same moment: they spin, because waking a sleeper takes longer than what is
+/// raced here.
+#[derive(Default)]
+struct Start {
+    arrived: AtomicUsize,
+}
+
+impl Start {
+    /// Returns when the other has called it as often as this thread, `meeting` times with this one.
+    fn meet(&self, meeting: usize) {
+        self.arrived.fetch_add(1, Ordering::AcqRel);
+        let mut spins = 0u32;
+        while self.arrived.load(Ordering::Acquire) < 2 * meeting {
+            std::hint::spin_loop();
+            spins += 1;
+            if spins.is_multiple_of(20_000) {
+                // On one processor the other has to get it first.
+                thread::yield_now();
+            }
+        }
+    }
+}
+
 /// Runs both rows of packets, pair by pair at the same moment, on two threads that each call `seen` with what came back,
-/// while a third watches that no fence and no takeover is ever undone.
+/// while a third watches that no fence and no takeover is ever undone. Complaints are collected, not panicked about in
+/// between: the other thread would wait for ever.
 fn race(
     node: &mut Node,
     rows: [&[Vec<u8>]; 2],
     before: impl Fn(usize) + Sync,
-    seen: impl Fn(usize, &[u8]) + Sync,
+    seen: impl Fn(usize, &[u8]) -> Result<(), String> + Sync,
 ) {
     let facts = node.facts.clone();
     let program = node.program();
-    let (start, done) = (Barrier::new(2), AtomicBool::new(false));
+    let (start, done) = (Start::default(), AtomicBool::new(false));
+    let complaints = Mutex::new(Vec::new());
+    let complain = |what: String| complaints.lock().unwrap().push(what);
+    let runner = |who: usize| {
+        for (i, packet) in rows[who].iter().enumerate() {
+            start.meet(2 * i + 1);
+            if who == 0 {
+                before(i);
+            }
+            start.meet(2 * i + 2);
+            // One of the two starts a little later each time: the moments at which it matters are nanoseconds wide.
+            (0..if who == 0 { i % 64 * 8 } else { 256 }).for_each(|_| std::hint::spin_loop());
+            let (action, bytes) = run(program, packet);
+            if action != TX {
+                complain(format!("packet {i} was not answered: {action}"));
+            } else if let Err(what) = seen(i, &bytes) {
+                complain(what);
+            }
+        }
+    };
     thread::scope(|scope| {
-        let runners: Vec<_> = (0..2)
-            .map(|who| {
-                let (start, before, seen) = (&start, &before, &seen);
-                scope.spawn(move || {
-                    for (i, packet) in rows[who].iter().enumerate() {
-                        if start.wait().is_leader() {
-                            before(i);
-                        }
-                        start.wait();
-                        let (action, bytes) = run(program, packet);
-                        assert_eq!(action, TX, "every probe is answered");
-                        seen(i, &bytes);
-                    }
-                })
-            })
-            .collect();
+        let runners = [0, 1].map(|who| scope.spawn(move || runner(who)));
         let observer = scope.spawn(|| {
             let mut last = marks(&facts);
             while !done.load(Ordering::Relaxed) {
                 let now = marks(&facts);
-                let undone = last.iter().zip(&now).position(|(a, b)| b.0 < a.0 || b.1 < a.1);
-                assert_eq!(undone, None, "a fence or a takeover was undone");
+                if let Some(group) = last.iter().zip(&now).position(|(a, b)| b.0 < a.0 || b.1 < a.1) {
+                    complain(format!("group {group}: a fence or a takeover was undone"));
+                }
                 last = now;
+                // The processors are for the two that race.
+                thread::sleep(Duration::from_micros(200));
             }
         });
-        let ends: Vec<_> = runners.into_iter().map(thread::ScopedJoinHandle::join).collect();
+        for runner in runners {
+            runner.join().unwrap();
+        }
         done.store(true, Ordering::Relaxed);
         observer.join().unwrap();
-        ends.into_iter().for_each(|end| end.unwrap());
     });
+    let complaints = complaints.into_inner().unwrap();
+    assert!(complaints.is_empty(), "{} complaints, the first: {}", complaints.len(), complaints[0]);
 }
 
 /// Node 1 resigns while node 2 says that it holds the group with a higher epoch: whichever comes first, node 2's word
@@ -101,7 +138,7 @@ fn a_takeover_never_outlives_a_higher_epoch() {
     need_root!("a_takeover_never_outlives_a_higher_epoch");
     let (mut node, mut holder, mut rival) = armed();
     let mut opened_first = 0;
-    for round in 0..8u32 {
+    for round in 0..ROUNDS {
         let epoch = ARMED + 10 * round;
         for group in 0..GROUPS_MAX {
             node.arm(group, 1, epoch);
@@ -109,7 +146,7 @@ fn a_takeover_never_outlives_a_higher_epoch() {
         node.events();
         let resigns = on_every_page(&mut holder, ClaimState::Resigned, epoch - 1);
         let claims = on_every_page(&mut rival, ClaimState::Open, epoch + 1);
-        race(&mut node, [&resigns, &claims], |_| (), |_, _| ());
+        race(&mut node, [&resigns, &claims], |_| (), |_, _| Ok(()));
         for group in 0..GROUPS_MAX {
             let (orders, facts) = (&node.orders.gates[group], &node.facts.gates[group]);
             assert!(
@@ -156,16 +193,21 @@ fn a_takeover_never_outlives_the_lease_that_a_pong_gave_up() {
         |page, bytes| {
             let pong = Frame { bytes: bytes[FRAME_AT..].try_into().unwrap() };
             if pong.status() & Status::LEASE != 0 {
-                return;
+                return Ok(());
             }
             gave_up.lock().unwrap().push(page);
             // What the agent does too late. The gates must not care.
             orders.lease_until.set(clock::now() + HOUR);
             for group in page * 8..page * 8 + 8 {
                 let (o, f) = (&orders.gates[group], &facts.gates[group]);
-                assert!(f.fenced.get() >= u64::from(epoch(page)), "group {group}: the pong said fenced");
-                assert!(is_shut(o, f), "group {group} is open after the pong that gave it up");
+                if f.fenced.get() < u64::from(epoch(page)) {
+                    return Err(format!("group {group}: the pong said fenced, and it is not"));
+                }
+                if !is_shut(o, f) {
+                    return Err(format!("group {group} is open after the pong that gave it up"));
+                }
             }
+            Ok(())
         },
     );
     let gave_up = gave_up.into_inner().unwrap();
@@ -187,11 +229,11 @@ fn a_probe_that_arrives_twice_at_once_counts_once() {
     node.admit(&mut peer);
     let probes: Vec<Vec<u8>> = (0..500).map(|_| peer.probe()).collect();
     let program = node.program();
-    let start = Barrier::new(2);
+    let start = Start::default();
     let answers = || {
         let mut answered = Vec::new();
-        for packet in &probes {
-            start.wait();
+        for (i, packet) in probes.iter().enumerate() {
+            start.meet(i + 1);
             answered.push(run(program, packet).0 == TX);
         }
         answered
