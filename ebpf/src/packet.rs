@@ -1,6 +1,6 @@
 //! Access to a packet: every pointer into it comes from one checked function.
 
-use aya_ebpf::programs::XdpContext;
+use aya_ebpf::programs::{TcContext, XdpContext};
 use reflex::arp::Arp;
 use reflex::frame::{FRAME_LEN, Frame};
 
@@ -93,6 +93,26 @@ fn is_to_group(ctx: &XdpContext) -> Option<bool> {
 #[inline(always)]
 pub(crate) fn source(ctx: &XdpContext) -> Option<u64> {
     read::<u32>(ctx, IP + 12).map(u64::from)
+}
+
+/// IPv4 address that a packet goes to.
+#[inline(always)]
+pub(crate) fn destination(ctx: &XdpContext) -> Option<[u8; 4]> {
+    read(ctx, IP + 16)
+}
+
+/// IPv4 address in whose name a packet leaves: the source, or ARP's sender.
+///
+/// Loaded by helper: what leaves may not lie in one piece.
+#[inline(always)]
+pub(crate) fn egress_source(ctx: &TcContext) -> Option<[u8; 4]> {
+    const ARP_SENDER: usize = 28;
+    let offset = match u16::from_be(ctx.load::<u16>(12).ok()?) {
+        IPV4 => IP + 12,
+        ARP => ARP_SENDER,
+        _ => return None,
+    };
+    ctx.load(offset).ok()
 }
 
 const FRAME_WORDS: usize = FRAME_LEN / 8;

@@ -1,15 +1,18 @@
 //! The programs: each turns a verdict into an action.
 
 use aya_ebpf::{
-    bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_TX},
-    helpers::bpf_ktime_get_ns,
-    macros::xdp,
-    programs::XdpContext,
+    bindings::{
+        TC_ACT_PIPE, TC_ACT_SHOT,
+        xdp_action::{XDP_DROP, XDP_PASS, XDP_TX},
+    },
+    helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns},
+    macros::{classifier, raw_tracepoint, xdp},
+    programs::{RawTracePointContext, TcContext, XdpContext},
 };
 use aya_log_ebpf::warn;
 use reflex::arp::Operation;
 use reflex::layout::{Facts, Orders};
-use reflex::{NODES_MAX, Verdict, arp, node};
+use reflex::{NODES_MAX, Verdict, arp, gate, node};
 
 use crate::maps::{self, Ring};
 use crate::packet::{self, Datagram};
@@ -42,11 +45,59 @@ pub fn xbeat_pass(_ctx: XdpContext) -> u32 {
     XDP_PASS
 }
 
+/// The egress gate: nothing leaves in the name of a VIP that is not served here, ARP included.
+#[classifier]
+pub fn xbeat_egress(ctx: TcContext) -> i32 {
+    match egress_verdict(&ctx) {
+        Some(verdict) => {
+            maps::count(verdict);
+            TC_ACT_SHOT
+        }
+        None => TC_ACT_PIPE,
+    }
+}
+
+/// The dying gasp: runs whenever a thread exits, and fences when it is the agent's.
+#[raw_tracepoint(tracepoint = "sched_process_exit")]
+pub fn xbeat_exit(_ctx: RawTracePointContext) -> i32 {
+    if let (Some(orders), Some(facts)) = (maps::orders(), maps::facts())
+        && facts.thread.get() == thread()
+    {
+        gate::on_exit(orders, facts, now(), &mut Ring);
+        facts.thread.set(0);
+    }
+    0
+}
+
+/// Run once by the agent's decision loop, by `BPF_PROG_TEST_RUN`: the thread that runs it is the one whose exit counts.
+/// The kernel's own number of it, which is not the one that the agent sees in a PID namespace.
+#[raw_tracepoint(tracepoint = "sched_process_exit")]
+pub fn xbeat_register(_ctx: RawTracePointContext) -> i32 {
+    if let Some(facts) = maps::facts() {
+        facts.thread.set(thread());
+    }
+    0
+}
+
+/// The calling thread, as the kernel numbers it.
+#[inline(always)]
+fn thread() -> u64 {
+    bpf_get_current_pid_tgid() & 0xffff_ffff
+}
+
+#[inline(always)]
+fn egress_verdict(ctx: &TcContext) -> Option<Verdict> {
+    let source = packet::egress_source(ctx)?;
+    let vip = maps::vip(source)?;
+    let open = gate::is_open(maps::orders()?, maps::facts()?, vip.group, now());
+    (!open).then_some(Verdict::EgressClosed)
+}
+
 #[inline(always)]
 fn on_ipv4(ctx: &XdpContext) -> Option<u32> {
     let orders = maps::orders()?;
     let verdict = match packet::datagram(ctx, orders.port.get() as u16, |to| is_own(orders, to)) {
-        Datagram::Unrelated => return None,
+        Datagram::Unrelated => return on_traffic(ctx, orders),
         Datagram::Fragment | Datagram::OtherLength => Verdict::BadLength,
         Datagram::Frame => on_frame(ctx, orders, maps::facts()?)?,
     };
@@ -55,6 +106,17 @@ fn on_ipv4(ctx: &XdpContext) -> Option<u32> {
         Verdict::ProbeAnswered | Verdict::ProbeUnproven => XDP_TX,
         _ => XDP_DROP,
     })
+}
+
+/// The ingress gate: traffic to a VIP passes while its gate is open.
+#[inline(always)]
+fn on_traffic(ctx: &XdpContext, orders: &Orders) -> Option<u32> {
+    let vip = maps::vip(packet::destination(ctx)?)?;
+    if gate::is_open(orders, maps::facts()?, vip.group, now()) {
+        return None;
+    }
+    maps::count(Verdict::VipClosed);
+    Some(XDP_DROP)
 }
 
 #[inline(always)]

@@ -67,10 +67,33 @@ pub fn shut(orders: &GateOrders, facts: &GateFacts) -> u64 {
     if fenced > resigned { fenced } else { resigned }
 }
 
-/// Whether the lease is valid.
+/// Whether the agent renewed its lease in time and has not exited: the kernel may act in its name.
 #[inline(always)]
-pub fn lease_valid(orders: &Orders, now: u64) -> bool {
-    now < orders.lease_until.get()
+pub fn lease_valid(orders: &Orders, facts: &Facts, now: u64) -> bool {
+    let lease = orders.lease_until.get();
+    now < lease && facts.exited.get() != lease
+}
+
+/// Whether what is open may stay open: the lease is valid, or there is nobody to yield to. A sole survivor goes on
+/// serving without its agent until the first frame from another node.
+#[inline(always)]
+pub fn may_serve(orders: &Orders, facts: &Facts, now: u64) -> bool {
+    lease_valid(orders, facts, now) || is_alone(orders, facts)
+}
+
+/// Whether every other node is dead, or was never heard.
+#[inline(always)]
+pub fn is_alone(orders: &Orders, facts: &Facts) -> bool {
+    let (len, own) = (orders.nodes_len.get(), orders.own.get());
+    let mut alone = true;
+    for i in 0..NODES_MAX as u64 {
+        if i >= len {
+            break;
+        }
+        let node = at!(facts.nodes, i);
+        alone &= i == own || node.session.get() == 0 || node.dead_at.get() != 0;
+    }
+    alone
 }
 
 /// R1: whether group `group` is served here. Finding the lease expired fences it on the spot.
@@ -81,11 +104,11 @@ pub fn is_open(orders: &Orders, facts: &Facts, group: u32, now: u64) -> bool {
     if held <= shut(gate_orders, gate_facts) {
         return false;
     }
-    if lease_valid(orders, now) {
+    if may_serve(orders, facts, now) {
         return true;
     }
     // As `fence` does, but with nobody to tell: the reason first, then the fence, then the agent's attention.
-    gate_facts.reason.set(Reason::Lease as u64);
+    gate_facts.reason.set(lease_end(orders, facts) as u64);
     if gate_facts.fenced.raise(held) {
         facts.version.add(1);
     }
@@ -124,21 +147,44 @@ pub fn claim(orders: &Orders, facts: &Facts, group: u32) -> Claim {
     claim
 }
 
-/// Fences every gate if the lease has expired, before anybody is told (R3); true if it is valid.
+/// Fences every gate if the lease is over and there is somebody to yield to, before anybody is told (R3); true if
+/// what is open may stay open.
 ///
 /// An armed epoch is fenced with the others: a takeover on another CPU that looked at the lease a moment
 /// earlier must not outlive it.
 #[inline(always)]
 pub fn check_lease<S: Sink>(orders: &Orders, facts: &Facts, now: u64, sink: &mut S) -> bool {
-    let lease = orders.lease_until.get();
-    if now < lease {
+    may_serve(orders, facts, now) || check_lease_strictly(orders, facts, now, sink)
+}
+
+/// As [`check_lease`], with somebody there whom the tables do not know of yet: being alone is no excuse.
+#[inline(always)]
+pub fn check_lease_strictly<S: Sink>(orders: &Orders, facts: &Facts, now: u64, sink: &mut S) -> bool {
+    if lease_valid(orders, facts, now) {
         return true;
     }
-    // Each time, also when this lease was found expired before: the frame that is about to be written says
-    // that everything is fenced, so what was granted or armed meanwhile must be, too.
-    fence_all(orders, facts, Reason::Lease, now, sink);
-    facts.lease_fenced.set(lease);
+    // Each time, also when this lease was found over before: the frame that is about to be written says that
+    // everything is fenced, so what was granted or armed meanwhile must be, too.
+    fence_all(orders, facts, lease_end(orders, facts), now, sink);
     false
+}
+
+/// Why the lease is over.
+#[inline(always)]
+fn lease_end(orders: &Orders, facts: &Facts) -> Reason {
+    if facts.exited.get() == orders.lease_until.get() { Reason::Exit } else { Reason::Lease }
+}
+
+/// The dying gasp: the thread that renews the lease has exited. Ends the lease at once, unless the agent has said that
+/// it comes back, and fences unless nobody is there to take over.
+#[inline(always)]
+pub fn on_exit<S: Sink>(orders: &Orders, facts: &Facts, now: u64, sink: &mut S) {
+    let lease = orders.lease_until.get();
+    if orders.keep.get() == lease {
+        return;
+    }
+    facts.exited.set(lease);
+    check_lease(orders, facts, now, sink);
 }
 
 /// Renews the lease until `until`, which must be reckoned from `now`. False if it had expired: then all gates
@@ -205,7 +251,7 @@ pub fn take_over<S: Sink>(orders: &Orders, facts: &Facts, group: u32, holder: u8
     if armed.holder != holder
         || epoch <= gate_facts.rival.get()
         || epoch <= shut(gate_orders, gate_facts)
-        || !lease_valid(orders, now)
+        || !lease_valid(orders, facts, now)
     {
         return;
     }
@@ -256,6 +302,8 @@ pub fn on_claim<S: Sink>(
                 fence(orders, facts, group, upto, Reason::HigherEpoch, now, sink);
             }
         }
+        // Handed to somebody else: our plan is older than that.
+        ClaimState::Resigned if claim.heir != 0 && u64::from(claim.heir) - 1 != orders.own.get() => {}
         ClaimState::Resigned | ClaimState::Fenced => {
             if let Some(armed) = Armed::unpack(at!(orders.gates, group).armed.get())
                 && claim.epoch >= armed.holder_epoch()

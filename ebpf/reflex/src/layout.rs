@@ -3,10 +3,10 @@
 //! All words are in host order; nothing here leaves the machine.
 
 use crate::word::Word;
-use crate::{BUCKETS_MAX, GROUPS_MAX, KEYS_MAX, LINKS_MAX, NODES_MAX};
+use crate::{BUCKETS_MAX, GROUPS_MAX, KEYS_MAX, LINKS_MAX, NODES_MAX, PAGES_MAX};
 
 /// Changes whenever [`Orders`] or [`Facts`] change their layout: an agent adopts no tables but its own.
-pub const LAYOUT_VERSION: u64 = 1;
+pub const LAYOUT_VERSION: u64 = 3;
 
 /// What the agent tells the reflex. Only the agent writes it.
 #[repr(C)]
@@ -42,6 +42,8 @@ pub struct Orders {
     pub grace: Word,
     /// Gates may be open before this moment (monotonic clock, ns). Renewed by the decision loop alone.
     pub lease_until: Word,
+    /// The lease that stays valid although the agent exits: a planned restart. 0: none.
+    pub keep: Word,
     /// Number of the key that outgoing frames are signed with.
     pub key_current: Word,
     /// Keys by number.
@@ -83,6 +85,11 @@ pub struct LinkOrders {
     pub sent: Word,
     /// When the last one was sent (monotonic clock, ns).
     pub sent_at: Word,
+    /// How many of them count against a silent node: those sent at least [`Orders::grace`] after the one before that
+    /// counts. Five in a burst ask once.
+    pub asked: Word,
+    /// When the last one that counts was sent.
+    pub asked_at: Word,
 }
 
 /// What the agent tells about one gate.
@@ -103,8 +110,10 @@ pub struct GateOrders {
 pub struct Facts {
     /// Grows with every change that the agent may want to know of.
     pub version: Word,
-    /// The lease that was last found expired and whose gates are fenced.
-    pub lease_fenced: Word,
+    /// The lease that ended with the agent's thread, whatever its time says.
+    pub exited: Word,
+    /// The thread whose exit ends the lease, as the kernel numbers it. Written by the program that runs in it.
+    pub thread: Word,
     /// By node index.
     pub nodes: [NodeFacts; NODES_MAX],
     /// By group index.
@@ -124,7 +133,7 @@ pub struct NodeFacts {
     pub heard_at: Word,
     /// When it was declared dead; 0: it was not.
     pub dead_at: Word,
-    /// The sender's own clock in the newest frame believed: orders its words over all links.
+    /// The sender's own clock in the newest frame believed: orders what it says of itself over all links.
     pub said_at: Word,
     /// Its newest status, whom it hears, its configuration: [`crate::node::Said`], packed.
     pub said: Word,
@@ -134,6 +143,9 @@ pub struct NodeFacts {
     pub refused: Word,
     /// Pages of its claims heard in this life, bit by page.
     pub pages: [Word; 2],
+    /// The same clock in the newest frame believed of each page: orders its claims. Of their own, because a frame that
+    /// is overtaken by one of another page is the newest word about its groups nevertheless.
+    pub page_at: [Word; PAGES_MAX],
     /// By link.
     pub links: [LinkFacts; LINKS_MAX],
 }
@@ -153,8 +165,8 @@ pub struct LinkFacts {
     pub heard_at: Word,
     /// When its kernel last answered a probe of ours on this link.
     pub pong_at: Word,
-    /// Our probes sent when it was last heard: what is sent after that and unanswered counts against it.
-    pub sent_when_heard: Word,
+    /// [`LinkOrders::asked`] when it was last heard: what is asked after that and unanswered counts against it.
+    pub asked_when_heard: Word,
     /// Interface that it was last heard on.
     pub ifindex: Word,
     /// IPv4 address that it was last heard from, its four bytes as they lie in a packet.
@@ -241,6 +253,7 @@ impl Orders {
             unanswered_min: Word::new(0),
             grace: Word::new(0),
             lease_until: Word::new(0),
+            keep: Word::new(0),
             key_current: Word::new(0),
             keys: [const { Key { method: 0, pad: 0, inner: [0; 8], outer: [0; 8] } }; KEYS_MAX],
             nodes: [const { NodeOrders::new() }; NODES_MAX],
@@ -257,7 +270,8 @@ impl NodeOrders {
 
 impl LinkOrders {
     const fn new() -> Self {
-        Self { sent: Word::new(0), sent_at: Word::new(0) }
+        let [sent, sent_at, asked, asked_at] = zeros();
+        Self { sent, sent_at, asked, asked_at }
     }
 }
 
@@ -269,12 +283,13 @@ impl GateOrders {
 }
 
 impl Facts {
-    /// Nothing is known: every word 0. 210 KiB: `Box::new(Facts::new())`.
+    /// Nothing is known: every word 0. 226 KiB: `Box::new(Facts::new())`.
     #[must_use]
     pub const fn new() -> Self {
         Self {
             version: Word::new(0),
-            lease_fenced: Word::new(0),
+            exited: Word::new(0),
+            thread: Word::new(0),
             nodes: [const { NodeFacts::new() }; NODES_MAX],
             gates: [const { GateFacts::new() }; GROUPS_MAX],
             claims: [const { zeros() }; NODES_MAX],
@@ -286,7 +301,8 @@ impl NodeFacts {
     const fn new() -> Self {
         let [session, since, heard_at, dead_at, said_at, said, refused_at, refused] = zeros();
         let links = [const { LinkFacts::new() }; LINKS_MAX];
-        Self { session, since, heard_at, dead_at, said_at, said, refused_at, refused, pages: zeros(), links }
+        let (pages, page_at) = (zeros(), zeros());
+        Self { session, since, heard_at, dead_at, said_at, said, refused_at, refused, pages, page_at, links }
     }
 }
 
@@ -299,7 +315,7 @@ impl LinkFacts {
             sent_when_admitted: Word::new(0),
             heard_at: Word::new(0),
             pong_at: Word::new(0),
-            sent_when_heard: Word::new(0),
+            asked_when_heard: Word::new(0),
             ifindex: Word::new(0),
             address: Word::new(0),
             rtt: Word::new(0),
@@ -341,5 +357,5 @@ macro_rules! at {
 pub(crate) use at;
 
 const _: () = assert!(NODES_MAX.is_power_of_two() && LINKS_MAX.is_power_of_two());
-const _: () = assert!(GROUPS_MAX.is_power_of_two() && KEYS_MAX.is_power_of_two());
+const _: () = assert!(GROUPS_MAX.is_power_of_two() && KEYS_MAX.is_power_of_two() && PAGES_MAX == 128);
 const _: () = assert!(size_of::<Key>() == 72 && size_of::<Vip>() == 16);

@@ -48,6 +48,8 @@ pub const LINKS_MAX: usize = 8;
 pub const GROUPS_MAX: usize = 1024;
 /// Claims that one frame carries: with the header they fill two SHA blocks to the last byte.
 pub const CLAIMS_PER_FRAME: usize = 8;
+/// Pages that the claims of all groups fill, at most.
+pub const PAGES_MAX: usize = GROUPS_MAX / CLAIMS_PER_FRAME;
 /// Authentication keys: Heartbeat's `authkeys` numbers them 0 to 15.
 pub const KEYS_MAX: usize = 16;
 /// Buckets of the inter-arrival histogram: bucket `i` counts gaps below 2^(i+10) ns, the last one all above.

@@ -9,6 +9,7 @@ use crate::gate;
 use crate::layout::{Facts, LinkFacts, NodeFacts, Orders, at};
 use crate::mac::{self, Scratch};
 use crate::verdict::{Event, EventKind, Sink, Verdict};
+use crate::word::Word;
 use crate::{BUCKETS_MAX, CLAIMS_PER_FRAME, NODES_MAX, groups};
 
 /// The frame under work and what is known about its arrival: a per-CPU map value in the kernel.
@@ -123,7 +124,9 @@ fn on_probe<S: Sink>(orders: &Orders, facts: &Facts, desk: &mut Desk, sink: &mut
     } else {
         link.unconfirmed.add(1);
     }
-    make_pong(orders, facts, desk, sink);
+    // Whoever asks is there: a survivor is alone no longer, even if it cannot tell yet who that is.
+    let lease = gate::check_lease_strictly(orders, facts, desk.now, sink);
+    make_pong(orders, facts, desk, lease);
     if admitted { Verdict::ProbeAnswered } else { Verdict::ProbeUnproven }
 }
 
@@ -176,6 +179,9 @@ fn admit<S: Sink>(orders: &Orders, facts: &Facts, desk: &Desk, sink: &mut S) {
     for pages in &node.pages {
         pages.set(0);
     }
+    for at in &node.page_at {
+        at.set(0);
+    }
     node.since.set(desk.frame.at());
     node.said_at.set(0);
     node.said.set(0);
@@ -194,8 +200,8 @@ fn believe<S: Sink>(orders: &Orders, facts: &Facts, desk: &Desk, sink: &mut S) {
     let node = at!(facts.nodes, source);
     let link_index = desk.frame.link();
     let link = at!(node.links, link_index);
-    let sent = at!(at!(orders.nodes, source).links, link_index).sent.get();
-    stamp(link, desk, sent);
+    let asked = at!(at!(orders.nodes, source).links, link_index).asked.get();
+    stamp(link, desk, asked);
     let gap = now.saturating_sub(node.heard_at.get());
     if node.heard_at.get() != 0 && gap > orders.warntime.get() {
         sink.emit(Event { epoch: gap, ..event(EventKind::NodeLate, source, now) });
@@ -206,30 +212,39 @@ fn believe<S: Sink>(orders: &Orders, facts: &Facts, desk: &Desk, sink: &mut S) {
         facts.version.add(1);
         sink.emit(event(EventKind::NodeAlive, source, now));
     }
-    // Words of one source count in the order in which it spoke, whichever link was faster. What it said at the
-    // same moment is not older: its agent reads the clock once for all links and pages.
-    let at = desk.frame.at();
-    if !node.said_at.raise(at) && node.said_at.get() != at {
-        return;
+    // Words of one source count in the order in which it spoke, whichever link was faster.
+    let newest = is_newest(&node.said_at, desk);
+    let mut news = false;
+    if newest {
+        let said =
+            Said { status: desk.frame.status(), hears: desk.frame.hears(), config: desk.frame.config() };
+        // Whether our pong arrived is no news.
+        news = (said.pack() ^ node.said.get()) & !(u64::from(Status::PONG_HEARD) << 8) != 0;
+        node.said.set(said.pack());
     }
-    let said =
-        Said { status: desk.frame.status(), hears: desk.frame.hears(), config: desk.frame.config() }.pack();
-    // Whether our pong arrived is no news.
-    let news = (said ^ node.said.get()) & !(u64::from(Status::PONG_HEARD) << 8) != 0;
-    node.said.set(said);
-    let changed = hear_claims(orders, facts, desk, sink);
-    if news || changed {
+    if is_newest(at!(node.page_at, desk.frame.page()), desk) {
+        news |= hear_claims(orders, facts, desk, sink);
+    }
+    if news {
         facts.version.add(1);
         sink.emit(event(EventKind::NodeSaid, source, now));
     }
     // All its gates are fenced, also those that this page does not tell of.
-    if desk.frame.status() & Status::LEASE == 0 {
+    if newest && desk.frame.status() & Status::LEASE == 0 {
         gate::take_over_all(orders, facts, source, now, sink);
     }
 }
 
+/// Whether nothing was heard that was said later, going by `said_at`. What was said at the same moment is not older:
+/// an agent reads the clock once for all links and pages.
 #[inline(always)]
-fn stamp(link: &LinkFacts, desk: &Desk, sent: u64) {
+fn is_newest(said_at: &Word, desk: &Desk) -> bool {
+    let at = desk.frame.at();
+    said_at.raise(at) || said_at.get() == at
+}
+
+#[inline(always)]
+fn stamp(link: &LinkFacts, desk: &Desk, asked: u64) {
     let now = desk.now;
     let before = link.heard_at.get();
     if before != 0 {
@@ -239,7 +254,7 @@ fn stamp(link: &LinkFacts, desk: &Desk, sent: u64) {
     link.heard_at.set(now);
     link.ifindex.set(desk.ifindex);
     link.address.set(desk.address);
-    link.sent_when_heard.set(sent);
+    link.asked_when_heard.set(asked);
     link.received.add(1);
 }
 
@@ -294,9 +309,7 @@ fn hear_claims<S: Sink>(orders: &Orders, facts: &Facts, desk: &Desk, sink: &mut 
 
 /// Turns the probe on the desk into its pong, signed.
 #[inline(always)]
-fn make_pong<S: Sink>(orders: &Orders, facts: &Facts, desk: &mut Desk, sink: &mut S) {
-    let now = desk.now;
-    let lease = gate::check_lease(orders, facts, now, sink);
+fn make_pong(orders: &Orders, facts: &Facts, desk: &mut Desk, lease: bool) {
     let (to, from) = (desk.frame.source(), desk.frame.destination());
     let session = desk.frame.session();
     desk.frame.set_kind(Kind::Pong);
@@ -306,9 +319,15 @@ fn make_pong<S: Sink>(orders: &Orders, facts: &Facts, desk: &mut Desk, sink: &mu
     write_state(orders, facts, desk, lease);
 }
 
-/// Writes a probe to `to` onto the desk, signed. `seq` must be one more than the last on this link.
+/// Writes a probe to `to` onto the desk, signed. `seq` must be one more than the last on this link. Run by whoever sends,
+/// so the orders are his to write.
 pub fn make_probe<S: Sink>(orders: &Orders, facts: &Facts, desk: &mut Desk, probe: &Probe, sink: &mut S) {
     desk.now = probe.now;
+    let link = at!(at!(orders.nodes, probe.to).links, probe.link);
+    if link.asked.get() == 0 || probe.now.saturating_sub(link.asked_at.get()) >= orders.grace.get() {
+        link.asked_at.set(probe.now);
+        link.asked.add(1);
+    }
     let lease = gate::check_lease(orders, facts, probe.now, sink);
     desk.frame = Frame::default();
     desk.frame.set_kind(Kind::Probe);
@@ -355,11 +374,18 @@ fn write_state(orders: &Orders, facts: &Facts, desk: &mut Desk, lease: bool) {
     desk.frame.set_at(now);
     desk.frame.set_config(orders.config.get() as u32);
     desk.frame.set_hears(hears(orders, facts, now));
+    // An agent that is not there plans nothing, also where a sole survivor goes on serving without it.
+    let plans = gate::lease_valid(orders, facts, now);
     let len = orders.groups_len.get();
     let first = u32::from(desk.frame.page()) * CLAIMS_PER_FRAME as u32;
     for i in 0..CLAIMS_PER_FRAME {
         let group = first + i as u32;
-        let claim = if u64::from(group) < len { gate::claim(orders, facts, group) } else { Claim::default() };
+        let mut claim =
+            if u64::from(group) < len { gate::claim(orders, facts, group) } else { Claim::default() };
+        if !plans {
+            claim.flags = 0;
+            claim.heir = 0;
+        }
         desk.frame.set_claim(i, claim);
     }
     let number = orders.key_current.get();

@@ -55,6 +55,16 @@ impl Tables {
         gate::check_lease(&self.orders, &self.facts, now, &mut |e| events.push(e))
     }
 
+    /// The agent's thread exits.
+    pub(crate) fn exit(&mut self, now: u64) {
+        let events = &mut self.events;
+        gate::on_exit(&self.orders, &self.facts, now, &mut |e| events.push(e));
+    }
+
+    pub(crate) fn may_serve(&self, now: u64) -> bool {
+        gate::may_serve(&self.orders, &self.facts, now)
+    }
+
     pub(crate) fn fence(&mut self, group: u32, upto: u64, now: u64) {
         let events = &mut self.events;
         gate::fence(&self.orders, &self.facts, group, upto, Reason::Operator, now, &mut |e| events.push(e));
@@ -71,7 +81,10 @@ impl Tables {
     }
 
     pub(crate) fn hear(&mut self, source: u8, group: u32, state: ClaimState, epoch: u32, now: u64) {
-        let claim = Claim { epoch, state: state as u8, ..Claim::default() };
+        self.hear_claim(source, group, Claim { epoch, state: state as u8, ..Claim::default() }, now);
+    }
+
+    pub(crate) fn hear_claim(&mut self, source: u8, group: u32, claim: Claim, now: u64) {
         let events = &mut self.events;
         gate::on_claim(&self.orders, &self.facts, source, group, claim, now, &mut |e| events.push(e));
     }
@@ -85,7 +98,7 @@ impl Tables {
     /// believed.
     pub(crate) fn facts_but_counters(&self) -> Vec<u64> {
         let f = &self.facts;
-        let mut words = std::vec![f.version.get(), f.lease_fenced.get()];
+        let mut words = std::vec![f.version.get(), f.exited.get(), f.thread.get()];
         f.nodes.iter().for_each(|node| push_node(&mut words, node));
         for g in &f.gates[..32] {
             push(&mut words, &[&g.taken, &g.fenced, &g.rival, &g.reason, &g.taken_at, &g.first_arp_at]);
@@ -102,12 +115,13 @@ fn push(words: &mut Vec<u64>, more: &[&Word]) {
 /// Not: `refused`, `refused_at`.
 fn push_node(words: &mut Vec<u64>, n: &NodeFacts) {
     push(words, &[&n.session, &n.since, &n.heard_at, &n.dead_at, &n.said_at, &n.said]);
+    words.extend(n.pages.iter().chain(&n.page_at[..4]).map(Word::get));
     n.links.iter().for_each(|link| push_link(words, link));
 }
 
 /// Not: `unconfirmed`.
 fn push_link(words: &mut Vec<u64>, l: &LinkFacts) {
-    push(words, &[&l.seen, &l.answered, &l.heard_at, &l.pong_at, &l.sent_when_heard, &l.ifindex, &l.rtt]);
+    push(words, &[&l.seen, &l.answered, &l.heard_at, &l.pong_at, &l.asked_when_heard, &l.ifindex, &l.rtt]);
     push(words, &[&l.received]);
     words.extend(l.gaps.iter().map(Word::get));
 }

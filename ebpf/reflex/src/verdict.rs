@@ -37,10 +37,14 @@ pub enum Verdict {
     Replayed = 14,
     /// Authentic, but an answer to another life of ours, or of no life: its agent has not begun.
     Stale = 15,
+    /// To a VIP that is not served here, dropped.
+    VipClosed = 16,
+    /// From a VIP that is not served here, kept from leaving.
+    EgressClosed = 17,
 }
 
 /// Number of verdicts: the size of the counter table.
-pub const VERDICTS: usize = 16;
+pub const VERDICTS: usize = 18;
 
 impl Verdict {
     /// All verdicts, in the order of their numbers.
@@ -61,6 +65,8 @@ impl Verdict {
         Self::BadMac,
         Self::Replayed,
         Self::Stale,
+        Self::VipClosed,
+        Self::EgressClosed,
     ];
 
     /// The name of the counter in `xbeat status`.
@@ -83,6 +89,8 @@ impl Verdict {
             Self::BadMac => "bad_mac",
             Self::Replayed => "replayed",
             Self::Stale => "stale",
+            Self::VipClosed => "vip_closed",
+            Self::EgressClosed => "egress_closed",
         }
     }
 }

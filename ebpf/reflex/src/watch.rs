@@ -3,7 +3,8 @@
 //! Silence alone is no evidence: the watcher may have been asleep. A node is dead when, on every link in use,
 //! nothing authentic was heard for deadtime **and** the probes that were sent after the last thing heard
 //! stayed unanswered: three of them, or as many as fit into deadtime if that is fewer. A watcher that asked
-//! nothing declares nobody dead.
+//! nothing declares nobody dead, nor does one that wakes and asks everything at once: what is sent within the time
+//! that an answer takes counts as one.
 
 use crate::LINKS_MAX;
 use crate::gate;
@@ -33,7 +34,19 @@ pub const fn unanswered_min(keepalive_ns: u64, deadtime_ns: u64) -> u64 {
 /// until the next look, ns.
 #[inline(always)]
 pub fn look<S: Sink>(orders: &Orders, facts: &Facts, node: u8, now: u64, sink: &mut S) -> u64 {
-    gate::check_lease(orders, facts, now, sink);
+    let next = look_at_node(orders, facts, node, now, sink);
+    // The end of the lease is noticed on time, also when nobody sends anything.
+    if gate::check_lease(orders, facts, now, sink) {
+        let left = orders.lease_until.get().saturating_sub(now);
+        if left != 0 && left < next {
+            return at_least_min(left);
+        }
+    }
+    next
+}
+
+#[inline(always)]
+fn look_at_node<S: Sink>(orders: &Orders, facts: &Facts, node: u8, now: u64, sink: &mut S) -> u64 {
     let deadtime = orders.deadtime.get();
     let node_facts = at!(facts.nodes, node);
     if node_facts.session.get() == 0 || node_facts.dead_at.get() != 0 {
@@ -74,7 +87,7 @@ fn is_silent(orders: &Orders, node: &NodeOrders, links: &[LinkFacts; LINKS_MAX],
     }
     let mut asked = false;
     for (sent, heard) in node.links.iter().zip(links) {
-        if sent.sent.get() == 0 {
+        if sent.asked.get() == 0 {
             continue;
         }
         if !is_link_silent(orders, sent, heard, now) {
@@ -90,12 +103,12 @@ fn is_link_silent(orders: &Orders, link: &LinkOrders, facts: &LinkFacts, now: u6
     if now.saturating_sub(facts.heard_at.get()) < orders.deadtime.get() {
         return false;
     }
-    // The last probe counts only when there was time to answer it.
-    let mut asked = link.sent.get();
-    if now.saturating_sub(link.sent_at.get()) < orders.grace.get() {
+    // The last one counts only when there was time to answer it.
+    let mut asked = link.asked.get();
+    if now.saturating_sub(link.asked_at.get()) < orders.grace.get() {
         asked = asked.saturating_sub(1);
     }
-    asked.saturating_sub(facts.sent_when_heard.get()) >= orders.unanswered_min.get()
+    asked.saturating_sub(facts.asked_when_heard.get()) >= orders.unanswered_min.get()
 }
 
 #[cfg(test)]

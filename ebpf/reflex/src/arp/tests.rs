@@ -22,9 +22,16 @@ fn vip() -> Vip {
 /// A node that serves group 2 until 10 ms.
 fn serving() -> Tables {
     let tables = Tables::new(0);
-    tables.orders.lease_until.set(10 * MS);
+    tables.orders.lease_until.set(LEASE);
     tables.orders.gates[2].granted.set(1);
     tables
+}
+
+const LEASE: u64 = 10 * MS;
+
+/// Another node is there.
+fn company(tables: &Tables) {
+    tables.facts.nodes[1].session.set(0xb1);
 }
 
 fn ask(tables: &Tables, vip: &Vip, ifindex: u32, now: u64) -> Verdict {
@@ -76,7 +83,9 @@ fn a_request_is_answered_through_an_open_gate_only() {
         ("never granted", |t, _| t.orders.gates[2].granted.set(0), Verdict::ArpClosed),
         ("fenced", |t, _| t.facts.gates[2].fenced.set(1), Verdict::ArpClosed),
         ("resigned", |t, _| t.orders.gates[2].resigned.set(1), Verdict::ArpClosed),
-        ("without lease", |t, _| t.orders.lease_until.set(MS), Verdict::ArpClosed),
+        ("without lease", |t, _| (t.orders.lease_until.set(MS), company(t)).1, Verdict::ArpClosed),
+        ("without lease, but alone", |t, _| t.orders.lease_until.set(MS), Verdict::ArpAnswered),
+        ("after the agent's exit", |t, _| (company(t), t.facts.exited.set(LEASE)).1, Verdict::ArpClosed),
         ("behind another resource", |_, vip| vip.ready = 0, Verdict::ArpClosed),
         ("XDP_TX untested", |_, vip| vip.bounce = 0, Verdict::ArpToStack),
         ("other interface", |_, vip| vip.ifindex = 6, Verdict::ArpToStack),

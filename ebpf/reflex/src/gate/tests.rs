@@ -1,5 +1,6 @@
 //! The rules R1 to R7 (docs/protocol.md) by table; [`properties`] runs any order of events against them.
 
+mod exit;
 mod properties;
 
 use std::boxed::Box;
@@ -10,9 +11,10 @@ use super::*;
 use crate::GROUPS_MAX;
 use crate::testing::{MS, Tables};
 
-/// Node 1, with a lease until 10 ms.
+/// Node 1, with a lease until 10 ms, in company of node 2.
 fn leased() -> Tables {
     let tables = Tables::new(1);
+    tables.facts.nodes[2].session.set(0xc1);
     tables.orders.lease_until.set(10 * MS);
     tables
 }
@@ -126,7 +128,8 @@ fn r3_what_is_granted_or_armed_without_a_lease_is_fenced_too() {
 
 #[test]
 fn r3_so_it_is_before_the_first_lease() {
-    let mut tables = Tables::new(1);
+    let mut tables = leased();
+    tables.orders.lease_until.set(0);
     tables.gate(0).0.granted.set(5);
     assert!(!tables.check_lease(0));
     assert_eq!(tables.claim(0).state(), ClaimState::Fenced);
@@ -176,6 +179,24 @@ fn r4_the_holders_word_opens_for_its_epoch_only() {
         tables.arm(0, 0, 6);
         tables.hear(source, 0, state, epoch, MS);
         assert_eq!(tables.is_open(0, MS), opens, "{name}");
+    }
+}
+
+#[test]
+fn r4_a_resign_opens_only_whom_it_names() {
+    for (state, heir, opens) in [
+        (ClaimState::Resigned, 0, true),
+        (ClaimState::Resigned, 1 + 1, true),
+        (ClaimState::Resigned, 2 + 1, false),
+        (ClaimState::Resigned, u8::MAX, false),
+        // Whom a fenced node wanted to hand it to counts no more.
+        (ClaimState::Fenced, 2 + 1, true),
+    ] {
+        let mut tables = leased();
+        tables.arm(0, 0, 6);
+        let claim = Claim { epoch: 5, state: state as u8, heir, ..Claim::default() };
+        tables.hear_claim(0, 0, claim, MS);
+        assert_eq!(tables.is_open(0, MS), opens, "{state:?} for {heir}");
     }
 }
 
@@ -231,7 +252,7 @@ fn r7_tables_of_zeros_are_closed() {
             assert_eq!(claim(&orders, &facts, group), Claim::default());
         }
     }
-    assert!(!lease_valid(&orders, 0));
+    assert!(!lease_valid(&orders, &facts, 0));
 }
 
 #[test]

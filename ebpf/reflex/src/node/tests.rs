@@ -5,6 +5,7 @@ mod believed;
 mod forged;
 mod moves;
 mod replayed;
+mod survivor;
 pub(crate) mod world;
 
 use super::*;

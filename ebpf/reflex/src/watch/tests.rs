@@ -13,10 +13,10 @@ const GRACE: u64 = MS / 4;
 /// One link of the watched node, as the tables have it.
 #[derive(Clone, Copy, Default)]
 struct Link {
-    sent: u64,
-    sent_at: u64,
+    asked: u64,
+    asked_at: u64,
     heard_at: u64,
-    sent_when_heard: u64,
+    asked_when_heard: u64,
 }
 
 /// Node 0 that watches node 1 with these links; admitted, heard when the last link heard it.
@@ -27,10 +27,10 @@ fn watching(links: &[Link]) -> Tables {
     facts.session.set(0xb1);
     facts.heard_at.set(links.iter().map(|link| link.heard_at).max().unwrap_or(0));
     for (i, link) in links.iter().enumerate() {
-        tables.orders.nodes[1].links[i].sent.set(link.sent);
-        tables.orders.nodes[1].links[i].sent_at.set(link.sent_at);
+        tables.orders.nodes[1].links[i].asked.set(link.asked);
+        tables.orders.nodes[1].links[i].asked_at.set(link.asked_at);
         facts.links[i].heard_at.set(link.heard_at);
-        facts.links[i].sent_when_heard.set(link.sent_when_heard);
+        facts.links[i].asked_when_heard.set(link.asked_when_heard);
     }
     tables
 }
@@ -45,7 +45,7 @@ fn is_dead(tables: &Tables) -> bool {
 }
 
 /// Heard at 10 ms; three probes since, the last at 13 ms.
-const SILENT: Link = Link { sent: 13, sent_at: 13 * MS, heard_at: 10 * MS, sent_when_heard: 10 };
+const SILENT: Link = Link { asked: 13, asked_at: 13 * MS, heard_at: 10 * MS, asked_when_heard: 10 };
 
 #[test]
 fn verdicts() {
@@ -55,18 +55,18 @@ fn verdicts() {
         ("silent, asked three times", vec![SILENT], due, true),
         ("deadtime is not over", vec![SILENT], 13 * MS - 1, false),
         ("the last probe is too young to count", vec![SILENT], due - 1, false),
-        ("too young, but three others count", vec![Link { sent: 14, ..SILENT }], due - 1, true),
-        ("asked twice", vec![Link { sent: 12, ..SILENT }], due, false),
-        ("asked twice, for an hour", vec![Link { sent: 12, ..SILENT }], 3_600_000 * MS, false),
-        ("asked nothing since, for an hour", vec![Link { sent: 10, ..SILENT }], 3_600_000 * MS, false),
+        ("too young, but three others count", vec![Link { asked: 14, ..SILENT }], due - 1, true),
+        ("asked twice", vec![Link { asked: 12, ..SILENT }], due, false),
+        ("asked twice, for an hour", vec![Link { asked: 12, ..SILENT }], 3_600_000 * MS, false),
+        ("asked nothing since, for an hour", vec![Link { asked: 10, ..SILENT }], 3_600_000 * MS, false),
         ("no link in use", vec![unused], 3_600_000 * MS, false),
         ("both links silent", vec![SILENT, SILENT], due, true),
         ("a link between them is not in use", vec![SILENT, unused, SILENT], due, true),
         ("one link heard later", vec![SILENT, Link { heard_at: 11 * MS, ..SILENT }], due, false),
-        ("one link asked too little", vec![SILENT, Link { sent: 11, ..SILENT }], due, false),
+        ("one link asked too little", vec![SILENT, Link { asked: 11, ..SILENT }], due, false),
         (
             "one link never heard, but asked",
-            vec![SILENT, Link { heard_at: 0, sent_when_heard: 0, ..SILENT }],
+            vec![SILENT, Link { heard_at: 0, asked_when_heard: 0, ..SILENT }],
             due,
             true,
         ),
@@ -137,14 +137,41 @@ fn death_opens_what_is_armed_against_the_dead_one() {
 
 #[test]
 fn a_watcher_without_lease_takes_nothing_over() {
-    let mut tables = watching(&[SILENT]);
-    tables.arm(0, 1, 6);
-    tables.orders.gates[2].granted.set(1);
-    tables.orders.lease_until.set(12 * MS);
-    look_at(&mut tables, 14 * MS);
-    assert!(is_dead(&tables));
-    assert!(!tables.is_open(0, 14 * MS));
-    assert_eq!(tables.facts.gates[2].fenced.get(), 1, "and every look fences what it holds");
+    for company in [true, false] {
+        let mut tables = watching(&[SILENT]);
+        tables.facts.nodes[2].session.set(u64::from(company));
+        tables.arm(0, 1, 6);
+        tables.orders.gates[2].granted.set(1);
+        tables.orders.lease_until.set(12 * MS);
+        look_at(&mut tables, 14 * MS);
+        assert!(is_dead(&tables));
+        assert!(!tables.is_open(0, 14 * MS));
+        // Every look fences what it holds, unless nobody is left who could hold it instead.
+        assert_eq!(tables.facts.gates[2].fenced.get(), u64::from(company));
+        assert_eq!(tables.is_open(2, 14 * MS), !company);
+    }
+}
+
+#[test]
+fn the_end_of_the_lease_is_looked_at_on_time() {
+    for (name, lease, now, next) in [
+        ("the lease ends before the node falls due", 11 * MS + 700_000, 11 * MS, 700_000),
+        ("the lease ends after it", 14 * MS, 11 * MS, 2 * MS),
+        ("the lease ends at once", 11 * MS + 5, 11 * MS, LOOK_MIN_NS),
+        ("the lease is over", 11 * MS, 11 * MS, 2 * MS),
+    ] {
+        let mut tables = watching(&[SILENT]);
+        tables.orders.lease_until.set(lease);
+        assert_eq!(look_at(&mut tables, now), next, "{name}");
+    }
+    // Also while the node is unknown or dead and there is little else to look for.
+    for change in [|t: &Tables| t.facts.nodes[1].session.set(0), |t: &Tables| t.facts.nodes[1].dead_at.set(1)]
+    {
+        let mut tables = watching(&[SILENT]);
+        change(&tables);
+        tables.orders.lease_until.set(12 * MS);
+        assert_eq!(look_at(&mut tables, 11 * MS + MS / 2), MS / 2);
+    }
 }
 
 #[test]
@@ -241,6 +268,26 @@ fn a_dead_node_is_noticed_between_deadtime_and_a_keepalive_and_a_grace_more() {
         let silence = dead - run.heard;
         assert!(silence >= 3 * MS, "{silence}");
         assert!(silence <= 3 * MS + MS + GRACE, "{silence}");
+    }
+}
+
+/// The watcher slept, and so did the other agent; the watcher wakes and has a lot to say.
+#[test]
+fn a_burst_asks_once() {
+    for probes in [1, 3, 40] {
+        let mut run = Run::new(&[MS / 50]);
+        run.b_probes = false;
+        for i in 0..probes {
+            run.a.probe(1, 0, 50 * MS + i);
+        }
+        look_at(&mut run.a.tables, 50 * MS + probes);
+        assert!(!is_dead(&run.a.tables), "no answer can be there yet");
+        look_at(&mut run.a.tables, 52 * MS);
+        assert!(!is_dead(&run.a.tables), "asked once");
+        run.a.probe(1, 0, 52 * MS);
+        run.a.probe(1, 0, 53 * MS);
+        look_at(&mut run.a.tables, 53 * MS + GRACE);
+        assert!(is_dead(&run.a.tables), "asked three times");
     }
 }
 

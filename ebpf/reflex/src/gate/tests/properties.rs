@@ -11,16 +11,28 @@ use super::*;
 enum Step {
     Grant(u64),
     Resign(u64),
-    Arm { holder: u8, epoch: u32, behind: u8 },
+    Arm {
+        holder: u8,
+        epoch: u32,
+        behind: u8,
+    },
     Disarm,
     Renew(u64),
     Pass(u64),
     CheckLease,
     Packet,
     FenceAll,
+    Exit,
+    Keep,
+    /// Node 2 is there, or dead.
+    Company(bool),
     TakeOver(u8),
     TakeOverAll(u8),
-    Hear { source: u8, state: ClaimState, epoch: u32 },
+    Hear {
+        source: u8,
+        state: ClaimState,
+        epoch: u32,
+    },
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
@@ -42,6 +54,9 @@ fn any_step() -> impl Strategy<Value = Step> {
         Just(Step::CheckLease),
         Just(Step::Packet),
         Just(Step::FenceAll),
+        Just(Step::Exit),
+        Just(Step::Keep),
+        any::<bool>().prop_map(Step::Company),
         other.clone().prop_map(Step::TakeOver),
         other.clone().prop_map(Step::TakeOverAll),
         (other, state, 1..12u32).prop_map(|(source, state, epoch)| Step::Hear { source, state, epoch }),
@@ -79,6 +94,9 @@ impl Run {
             Step::CheckLease => drop(self.tables.check_lease(now)),
             Step::Packet => drop(self.tables.is_open(0, now)),
             Step::FenceAll => self.tables.fence_all(now),
+            Step::Exit => self.tables.exit(now),
+            Step::Keep => orders.keep.set(orders.lease_until.get()),
+            Step::Company(there) => self.tables.facts.nodes[2].dead_at.set(u64::from(!there)),
             Step::TakeOver(holder) => self.tables.take_over(0, holder, now),
             Step::TakeOverAll(holder) => take_over_all(orders, &self.tables.facts, holder, now, &mut |_| {}),
             Step::Hear { source, state, epoch } => self.tables.hear(source, 0, state, epoch, now),
@@ -105,7 +123,7 @@ impl Run {
 
         // Asking fences on the spot, so it is asked of a copy of the decision first.
         let held = held(orders, facts);
-        let open = held > shut(orders, facts) && lease_valid(&self.tables.orders, self.now);
+        let open = held > shut(orders, facts) && self.tables.may_serve(self.now);
         prop_assert!(!open || held > self.closed, "R2: {} was closed for good", held);
         if let Step::Hear { source, state: ClaimState::Open, epoch } = *step {
             let theirs = u64::from(epoch);
@@ -119,7 +137,7 @@ impl Run {
     /// What a frame sent now would say, and whether that is true for good.
     fn speak(&mut self) -> Result<(), TestCaseError> {
         let lease = self.tables.check_lease(self.now);
-        prop_assert_eq!(lease, lease_valid(&self.tables.orders, self.now));
+        prop_assert_eq!(lease, self.tables.may_serve(self.now));
         let said = self.tables.claim(0);
         let (orders, facts) = self.tables.gate(0);
         let epoch = u64::from(said.epoch);
@@ -152,9 +170,9 @@ struct Before {
 impl Before {
     fn new(run: &Run) -> Self {
         let (orders, facts) = run.tables.gate(0);
-        let lease = lease_valid(&run.tables.orders, run.now);
+        let lease = lease_valid(&run.tables.orders, &run.tables.facts, run.now);
         Self {
-            open: lease && held(orders, facts) > shut(orders, facts),
+            open: run.tables.may_serve(run.now) && held(orders, facts) > shut(orders, facts),
             lease,
             rival: facts.rival.get(),
             armed: Armed::unpack(orders.armed.get()),

@@ -45,6 +45,45 @@ fn a_slow_links_words_prove_life_and_say_nothing() {
     assert_eq!(a.facts_of(1).links[1].heard_at.get(), 9 * MS);
 }
 
+/// Each page is ordered by itself: being overtaken by another page makes no claim older.
+#[test]
+fn a_page_that_another_one_overtook_is_believed() {
+    let (mut a, mut b, _) = pair();
+    for tables in [&a.tables, &b.tables] {
+        tables.orders.groups_len.set(16);
+    }
+    b.tables.orders.status.set(0);
+    b.tables.orders.gates[8].granted.set(4);
+    let slow = b.probe_page(0, 1, 1, 2 * MS);
+    b.tables.orders.status.set(Status::LEAVING.into());
+    let fast = b.probe_page(0, 0, 0, 3 * MS);
+    a.receive(&fast, 3 * MS);
+    let said = a.facts_of(1).said.get();
+    a.receive(&slow, 9 * MS);
+    let claim = Claim::unpack(a.tables.facts.claims[1][8].get());
+    assert_eq!((claim.epoch, claim.state()), (4, ClaimState::Open));
+    assert_eq!(a.facts_of(1).pages[0].get(), 0b11);
+    assert_eq!(a.facts_of(1).said.get(), said, "what it said of itself is older all the same");
+}
+
+/// The old word about all gates must not count for what was granted since.
+#[test]
+fn an_overtaken_frame_without_lease_opens_nothing_of_other_pages() {
+    let (mut a, mut b, _) = pair();
+    for tables in [&a.tables, &b.tables] {
+        tables.orders.groups_len.set(16);
+    }
+    b.tables.orders.lease_until.set(2 * MS);
+    let slow = b.probe_page(0, 1, 1, 2 * MS);
+    b.tables.orders.lease_until.set(u64::MAX);
+    b.tables.orders.gates[0].granted.set(4);
+    let fast = b.probe_page(0, 0, 0, 3 * MS);
+    a.receive(&fast, 3 * MS);
+    a.tables.arm(0, 1, 5);
+    a.receive(&slow, 9 * MS);
+    assert!(!a.tables.is_open(0, 9 * MS));
+}
+
 #[test]
 fn a_late_frame_is_told_with_its_gap() {
     let (mut a, mut b, _) = pair();
@@ -117,14 +156,14 @@ fn a_dead_node_that_speaks_is_alive() {
 }
 
 #[test]
-fn stamps_count_what_was_sent_when_it_was_heard() {
+fn stamps_count_what_was_asked_when_it_was_heard() {
     let (mut a, mut b, _) = pair();
     for i in 2..7 {
         a.probe(1, 0, i * MS);
     }
     a.receive(&b.probe(0, 0, 7 * MS), 7 * MS);
     let link = &a.facts_of(1).links[0];
-    assert_eq!((link.sent_when_heard.get(), link.heard_at.get()), (6, 7 * MS));
+    assert_eq!((link.asked_when_heard.get(), link.heard_at.get()), (6, 7 * MS));
     assert_eq!(link.received.get(), 3, "a pong and a probe of the admission, and this one");
     // The gaps: from 1 ms to 1 ms and 1 ns, and to 7 ms.
     assert_eq!((link.gaps[0].get(), link.gaps[13].get()), (1, 1));
