@@ -46,6 +46,8 @@ pub enum Action {
     Start(GroupId),
     /// Stop the group's resources, also when a start is under way.
     Stop(GroupId),
+    /// Announce the group's addresses again: somebody else may have announced them meanwhile.
+    Announce(GroupId),
     /// Ask ARP whether somebody serves the group's addresses; answer with [`crate::Input::Asked`].
     Ask(GroupId),
     /// A command is done, or cannot be.

@@ -98,7 +98,10 @@ impl Cluster {
     /// The same, but for being active. Frames say so from the first on: being active is said once per frame, this
     /// on one page of many, and whoever hears that we are active must not have to wait for the other pages.
     pub(crate) fn would_want(&self, group: &Group) -> bool {
-        !self.leaving && group.failure.is_none() && (group.gate.open || group.phase == Phase::Stopped)
+        // Who has lost the interface keeps what nobody else can take, and takes nothing: it would serve nobody, and might
+        // win against who does.
+        let can_take = group.phase == Phase::Stopped && !group.unreachable;
+        !self.leaving && group.failure.is_none() && (group.gate.open || can_take)
     }
 
     /// Whether `node` may become willing before long: it is starting, or is there with another key. Groups

@@ -35,6 +35,8 @@ pub enum Why {
     Leaving,
     /// Its resources do not start here.
     Failure,
+    /// The interface of its addresses is down here.
+    Unreachable,
 }
 
 /// A planned move away from this node.
@@ -80,6 +82,8 @@ pub(crate) struct Group {
     pub(crate) moving: Option<Move>,
     /// What went wrong; while it stands, this node does not want the group.
     pub(crate) failure: Option<String>,
+    /// The interface of its addresses is down: nobody can be served here.
+    pub(crate) unreachable: bool,
     /// The home node came back while the group was elsewhere.
     pub(crate) failback_due: bool,
     /// Not before then: the last try was given up.
@@ -93,6 +97,8 @@ pub(crate) struct Group {
     pub(crate) free_since: Option<Instant>,
     /// Last orders, so that only changes are ordered.
     pub(crate) armed: Option<Armed>,
+    /// An earlier agent gave the last orders; what they were is not known.
+    pub(crate) inherited: bool,
     pub(crate) plan: Claim,
     /// Commands that end with this group's move.
     pub(crate) waiting: Vec<u64>,
@@ -106,6 +112,7 @@ impl Group {
             gate: GateView::default(),
             moving: None,
             failure: None,
+            unreachable: false,
             failback_due: false,
             failback_after: 0,
             heirless: false,
@@ -113,6 +120,7 @@ impl Group {
             asked: Asked::No,
             free_since: None,
             armed: None,
+            inherited: false,
             plan: Claim::default(),
             waiting: Vec::new(),
         }

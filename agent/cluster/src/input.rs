@@ -38,6 +38,13 @@ pub enum Input {
         /// Whether it worked; else what did not, in words for a person.
         outcome: Result<(), String>,
     },
+    /// The interface that a group's addresses are on went up or down.
+    Reach {
+        /// Which group's.
+        group: GroupId,
+        /// It is up.
+        up: bool,
+    },
     /// The answer to [`crate::Action::Ask`]: does somebody answer ARP for the group's addresses?
     Asked {
         /// Which group's.

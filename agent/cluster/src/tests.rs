@@ -1,5 +1,6 @@
 //! Clusters of one to five nodes in virtual time: every node is a real [`crate::Cluster`] over real reflex tables, and
-//! the harness ([`net`], [`node`]) plays the driver, the network, the scripts and the operator.
+//! the harness ([`net`], [`node`]) plays the driver, the network, the scripts and the operator. These
+//! are scenarios with names; random schedules of faults are the simulator's (`tests/src/sim`).
 
 mod commands;
 mod conflict;
@@ -10,7 +11,7 @@ mod leave;
 mod many;
 mod net;
 mod node;
-mod property;
+mod resume;
 mod start;
 mod steps;
 mod tables;

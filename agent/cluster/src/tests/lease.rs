@@ -36,20 +36,58 @@ fn with_auto_failback_home_gets_it_back_when_it_is_scheduled_again() {
 }
 
 #[test]
-fn alone_it_stops_its_resources_before_it_serves_again() {
+fn a_sole_survivor_serves_on_and_touches_no_resource() {
     let mut net = Setup::pair().off();
     net.boot(0);
     net.run(INITDEAD + 1_000 * MS);
     assert!(net.is_served_by(0, 0));
+    net.freeze(0);
+    net.run(20 * LEASE);
+    assert!(net.is_served_by(0, 0), "there is nobody to yield to");
+    net.thaw(0);
+    net.run(1_500 * MS);
+    assert!(net.is_served_by(0, 0));
+    assert_eq!(net.mark(), 1, "{}", net.describe());
+    assert_eq!(net.node(0).count(0, Operation::Stop), 0);
+}
+
+#[test]
+fn a_survivor_that_lost_its_lease_yields_to_the_first_frame() {
+    let mut net = Setup::pair().stay().off();
+    net.boot(0);
+    net.run(INITDEAD + 1_000 * MS);
+    net.freeze(0);
+    net.run(4 * LEASE);
+    assert!(net.is_served_by(0, 0));
+    net.boot(1);
+    net.run_until(KEEPALIVE, |net| net.owners(0).is_empty());
+    net.run(INITDEAD);
+    assert!(net.is_served_by(0, 1), "{}", net.describe());
+    net.thaw(0);
+    net.run(10_000 * MS);
+    assert!(net.is_served_by(0, 1), "{}", net.describe());
+    assert_eq!(net.node(0).runs(0), Runs::Down);
+    assert_eq!(net.shared, 0);
+}
+
+#[test]
+fn fenced_in_company_it_stops_its_resources_before_it_serves_again() {
+    let mut net = Setup::pair().off();
+    // Nobody takes it over: it does not start there.
+    net.plan(1, 0).start_fails = true;
+    net.boot_all();
+    net.run(2_000 * MS);
+    net.freeze(1);
+    net.run(2 * LEASE);
     net.plan(0, 0).stop = 2_000 * MS;
     net.freeze(0);
     net.run(2 * LEASE);
-    assert_eq!(net.owners(0), []);
+    assert_eq!(net.owners(0), [], "node 1 is there, though its agent is not");
     net.thaw(0);
     net.run(1_500 * MS);
     assert_eq!(net.owners(0), [], "its resources are not down yet");
     assert_eq!(net.node(0).runs(0), Runs::Stopping);
-    net.run_until(2_000 * MS, |net| net.is_served_by(0, 0));
+    net.run_until(4_000 * MS, |net| net.is_served_by(0, 0));
     net.run(1_000 * MS);
     assert_eq!(net.node(0).runs(0), Runs::Up);
 }

@@ -1,4 +1,4 @@
-//! The world around the nodes: virtual time, one seed, a network that can be cut, lossy or slow, power switches, and
+//! The world around the nodes: virtual time, one seed, a network that can be cut, power switches, and
 //! an eye on every gate after every event.
 
 use std::collections::BTreeMap;
@@ -35,10 +35,6 @@ impl Luck {
     pub(super) fn below(&mut self, end: u64) -> u64 {
         self.next() % end.max(1)
     }
-
-    pub(super) fn percent(&mut self, chance: u64) -> bool {
-        self.below(100) < chance
-    }
 }
 
 /// A node that is switched off, alarms included, by the number of its life.
@@ -62,10 +58,6 @@ pub(super) struct Net {
     pub(super) nodes: Vec<Node>,
     /// From, to.
     cut: Vec<Vec<bool>>,
-    /// Chance that a frame is lost, percent.
-    pub(super) loss: u64,
-    /// Frames may overtake one another.
-    pub(super) reorder: bool,
     /// Groups whose addresses a machine outside the cluster answers for.
     pub(super) strangers: Vec<GroupId>,
     queue: BTreeMap<(Instant, u64), Event>,
@@ -147,8 +139,6 @@ impl Net {
             luck: Luck::new(setup.seed),
             nodes: (0..len as NodeId).map(node).collect(),
             cut: vec![vec![false; len]; len],
-            loss: 0,
-            reorder: false,
             strangers: Vec::new(),
             queue: BTreeMap::new(),
             queued: 0,
@@ -206,7 +196,6 @@ impl Net {
         for row in &mut self.cut {
             row.fill(false);
         }
-        self.loss = 0;
         self.look();
     }
 
@@ -302,11 +291,11 @@ impl Net {
 
     fn send(&mut self, from: NodeId, to: NodeId, frame: Frame) {
         let flight = 50_000 + self.luck.below(MS);
-        if self.is_cut(from, to) || self.luck.percent(self.loss) {
+        if self.is_cut(from, to) {
             return;
         }
         let last = &mut self.last[usize::from(from)][usize::from(to)];
-        let at = if self.reorder { self.now + flight } else { (self.now + flight).max(*last + 1) };
+        let at = (self.now + flight).max(*last + 1);
         *last = at;
         self.push(at, Event::Arrive { to, frame });
     }
@@ -349,8 +338,7 @@ impl Net {
                     && !other.frozen
                     && one.secret == other.secret
                     && !self.is_cut(a, b)
-                    && !self.is_cut(b, a)
-                    && self.loss == 0;
+                    && !self.is_cut(b, a);
                 let now = self.now;
                 let linked = &mut self.linked[usize::from(a)][usize::from(b)];
                 *linked = if hear { Some(linked.unwrap_or(now)) } else { None };
@@ -362,9 +350,7 @@ impl Net {
     /// page once, and the keepalive that was under way.
     fn assert_settled(&self, group: GroupId, owners: &[NodeId]) {
         let pages = self.groups().len().div_ceil(8) as u64;
-        // A page that is overtaken by another one is not believed and waits for its next turn.
-        let rounds = if self.reorder { 3 * pages } else { pages };
-        let bound = (rounds + 1) * KEEPALIVE + 10 * MS;
+        let bound = (pages + 1) * KEEPALIVE + 10 * MS;
         for &a in owners {
             for &b in owners.iter().filter(|&&b| b < a) {
                 let linked = self.linked[usize::from(a)][usize::from(b)];

@@ -95,8 +95,6 @@ pub(super) struct Node {
     pub(super) frozen: bool,
     /// Counts boots: alarms of an earlier life ring for nobody.
     pub(super) life: u32,
-    /// Tells the election of gates before it tells of nodes: a driver may do either.
-    pub(super) gates_first: bool,
     pub(super) cluster: Cluster,
     orders: Box<Orders>,
     facts: Box<Facts>,
@@ -128,7 +126,6 @@ impl Node {
             up: false,
             frozen: false,
             life: 0,
-            gates_first: false,
             cluster: Cluster::new(config.clone(), 0),
             orders: tables::orders(),
             facts: tables::facts(),
@@ -158,7 +155,6 @@ impl Node {
             plans: mem::take(&mut self.plans),
             up: true,
             life: self.life + 1,
-            gates_first: self.gates_first,
             cluster: Cluster::new(self.config.clone(), now),
             told: Told {
                 nodes: vec![NodeView::default(); nodes],
@@ -307,7 +303,7 @@ impl Node {
         let (orders, facts) = (&self.orders.gates[group as usize], &self.facts.gates[group as usize]);
         self.up
             && gate::held(orders, facts) > gate::shut(orders, facts)
-            && gate::lease_valid(&self.orders, now)
+            && gate::may_serve(&self.orders, &self.facts, now)
     }
 
     pub(super) fn runs(&self, group: GroupId) -> Runs {

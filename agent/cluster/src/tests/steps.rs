@@ -232,3 +232,58 @@ fn the_last_epoch_of_all_does_not_panic() {
     hand.now += 10 * PATIENCE;
     hand.tell(Input::Timeout);
 }
+
+#[test]
+fn what_an_earlier_agent_left_running_is_stopped_before_this_node_wants_the_group() {
+    let config = Config {
+        own: 0,
+        nodes: 2,
+        groups: vec![GroupConfig { home: 0 }],
+        auto_failback: true,
+        initdead: INITDEAD,
+        deadtime: DEADTIME,
+    };
+    let mut cluster = Cluster::new(config, 0);
+    cluster.clean_up(0, [0]);
+    let actions =
+        |cluster: &mut Cluster| -> Vec<Action> { core::iter::from_fn(|| cluster.poll_action()).collect() };
+    let willing = |actions: &[Action]| {
+        actions.iter().rev().find_map(|action| match action {
+            Action::Plan { plan, .. } => Some(plan.flags & Claim::WILLING != 0),
+            _ => None,
+        })
+    };
+    let first = actions(&mut cluster);
+    assert!(first.contains(&Action::Stop(0)), "{first:?}");
+    assert_ne!(willing(&first), Some(true));
+    cluster.handle(1, Input::Done { group: 0, operation: Operation::Stop, outcome: Ok(()) });
+    assert_eq!(willing(&actions(&mut cluster)), Some(true));
+}
+
+#[test]
+fn who_has_lost_the_interface_takes_nothing_until_it_is_back() {
+    let config = Config {
+        own: 0,
+        nodes: 2,
+        groups: vec![GroupConfig { home: 0 }],
+        auto_failback: true,
+        initdead: INITDEAD,
+        deadtime: DEADTIME,
+    };
+    let mut hand = Hand { cluster: Cluster::new(config, 0), now: MS };
+    // Alone, with nobody who answers for the address: it would be its turn.
+    let is_granted = |hand: &mut Hand, up: bool| -> bool {
+        let mut actions = hand.tell(Input::Reach { group: 0, up });
+        (0..20).any(|_| {
+            if actions.contains(&Action::Ask(0)) {
+                actions = hand.tell(Input::Asked { group: 0, answered: false });
+            } else {
+                hand.now += PATIENCE;
+                actions = hand.tell(Input::Timeout);
+            }
+            actions.iter().any(|action| matches!(action, Action::Grant { group: 0, .. }))
+        })
+    };
+    assert!(!is_granted(&mut hand, false), "granted without an interface");
+    assert!(is_granted(&mut hand, true), "never granted");
+}

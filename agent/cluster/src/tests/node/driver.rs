@@ -58,9 +58,6 @@ impl Node {
     }
 
     fn news(&mut self, now: Instant) -> Option<Input> {
-        if self.gates_first {
-            return self.gate_news(now).or_else(|| self.node_news(now));
-        }
         self.node_news(now).or_else(|| self.gate_news(now))
     }
 
@@ -125,6 +122,8 @@ impl Node {
 
     fn carry_out(&mut self, now: Instant, action: Action) {
         match action {
+            // Nobody here has an ARP cache.
+            Action::Announce(_) => {}
             Action::Grant { group, epoch } => {
                 self.orders.gates[group as usize].granted.raise(u64::from(epoch));
             }
