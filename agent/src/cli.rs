@@ -122,6 +122,9 @@ struct Move {
 
 #[derive(Debug, Args)]
 struct Stop {
+    /// Restart: leave what is open to the next agent, which must come within two seconds (or one lease, if longer)
+    #[arg(long)]
+    keep: bool,
     #[command(flatten)]
     run: RunDir,
     /// Longest time to wait until it is done, in seconds
@@ -157,7 +160,7 @@ pub fn main() -> ExitCode {
         Subject::Takeover(options) => {
             order(&options.run, &Command::Takeover { set: options.set }, options.timeout)
         }
-        Subject::Stop(options) => order(&options.run, &Command::Stop, options.timeout),
+        Subject::Stop(options) => order(&options.run, &Command::Stop { keep: options.keep }, options.timeout),
     }
 }
 

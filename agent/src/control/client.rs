@@ -83,7 +83,7 @@ pub fn call(
     }
     let reply: Reply = serde_json::from_slice(&bytes)
         .map_err(|error| ClientError::Garbled { path: call.path.clone(), reason: error.to_string() })?;
-    if *command == Command::Stop && reply.ok {
+    if matches!(command, Command::Stop { .. }) && reply.ok {
         while call.read(&mut stream, &mut bytes, waiting)? {}
     }
     Ok(reply)

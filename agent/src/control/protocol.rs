@@ -26,8 +26,12 @@ pub enum Command {
         /// The groups.
         set: ResourceSet,
     },
-    /// Hand everything over and end; done when nothing is held here any more.
-    Stop,
+    /// End.
+    Stop {
+        /// Leave what is open to the next agent on this node (a planned restart) instead of handing it over.
+        #[serde(default)]
+        keep: bool,
+    },
 }
 
 /// The groups a command is about.

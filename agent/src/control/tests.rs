@@ -68,7 +68,7 @@ fn drive(mut server: Server, mut stopped: oneshot::Receiver<()>) {
                 unanswered.push(request.reply);
                 continue;
             }
-            let last = request.command == Command::Stop;
+            let last = matches!(request.command, Command::Stop { .. });
             let _ = request.reply.send(Reply::done(format!("{:?}", request.command)));
             if last {
                 return;
@@ -95,7 +95,7 @@ fn commands() -> impl Strategy<Value = Command> {
         Just(Command::Status),
         set.clone().prop_map(|set| Command::Standby { set }),
         set.prop_map(|set| Command::Takeover { set }),
-        Just(Command::Stop),
+        any::<bool>().prop_map(|keep| Command::Stop { keep }),
     ]
 }
 
@@ -224,7 +224,7 @@ fn a_slow_command_tells_its_client_that_it_waits_and_times_out() {
 #[test]
 fn stop_returns_when_the_directory_is_free() {
     let mut agent = Agent::start();
-    assert!(agent.call(&Command::Stop).unwrap().ok);
+    assert!(agent.call(&Command::Stop { keep: false }).unwrap().ok);
     assert!(!socket_path(agent.dir.path()).exists());
     let next = serve(agent.dir.path()).unwrap();
     drop(next);

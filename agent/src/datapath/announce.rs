@@ -37,6 +37,9 @@ pub const BACK_OFF: [Duration; 7] = [
 /// neighbours an address after minutes to hours; two small frames a minute are less than anyone notices.
 pub const REFRESH: Duration = Duration::from_secs(60);
 
+/// A schedule younger than this is not begun anew.
+const RECENT: Duration = Duration::from_millis(100);
+
 /// Bytes of an ARP frame without padding and checksum, which the network card adds.
 pub const FRAME_LENGTH: usize = 42;
 
@@ -173,6 +176,11 @@ impl Schedule {
     /// For an address taken over now (or again).
     pub fn new(now: Instant) -> Self {
         Self { taken: now, passed: 0, next: now + BACK_OFF[0] }
+    }
+
+    /// Whether it was begun so short a time ago that beginning anew would only be a flood.
+    pub fn is_recent(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.taken) < RECENT
     }
 
     /// When the next announcement is due.

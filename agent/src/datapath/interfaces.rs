@@ -5,11 +5,13 @@
 //! confirm nothing, the interface falls back to generic mode.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use reflex::Facts;
 
 use super::Mode;
+use super::vips::Vips;
 use super::xdp::Kernel;
 use crate::config::XdpMode;
 
@@ -65,7 +67,9 @@ pub fn attach(
     if wanted == XdpMode::Auto && !has_link {
         interface.why = Some("no peer is reached by it that could test native mode".to_owned());
     }
-    for &mode in modes {
+    // What an earlier life left there is replaced in place, without a moment without a program.
+    let known = kernel.pinned_mode(index).filter(|known| modes.contains(known));
+    for mode in known.into_iter().chain(modes.iter().copied()) {
         match kernel.attach(index, mode) {
             Ok(()) => {
                 interface.mode = mode;
@@ -79,6 +83,21 @@ pub fn attach(
         }
     }
     interface
+}
+
+/// Attaches the egress gate to every interface that VIPs are on. Traffic leaves by the interface that the route to its
+/// destination says, which for a VIP of a connected network is the VIP's own.
+pub fn attach_egress(kernel: &Rc<RefCell<Option<Kernel>>>, vips: &Vips) {
+    let mut places: BTreeMap<u32, String> = BTreeMap::new();
+    vips.each(|entry| drop(places.insert(entry.placed.index, entry.placed.interface.clone())));
+    let mut kernel = kernel.borrow_mut();
+    let Some(kernel) = kernel.as_mut() else { return };
+    for (index, name) in &places {
+        let index = *index;
+        if let Err(error) = kernel.attach_egress(index, name) {
+            tracing::warn!("{name}: no egress gate ({error}): a fenced node may still send in a VIP's name");
+        }
+    }
 }
 
 /// What peers say of an interface's `XDP_TX`.

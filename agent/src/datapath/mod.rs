@@ -5,6 +5,7 @@ pub mod announce;
 pub mod ask;
 pub mod interfaces;
 pub mod netlink;
+pub mod pins;
 pub mod plain;
 #[cfg(test)]
 mod testns;

@@ -1,8 +1,9 @@
 //! The virtual addresses of this node: on the interface, in the kernel's table, and announced.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry::Vacant;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -100,18 +101,37 @@ impl Vips {
         self.inner.entries.borrow().iter().for_each(&mut look);
     }
 
-    /// Removes what an earlier life left on the interfaces: at start nothing is held (R7).
-    pub async fn remove_leftovers(&self) {
+    /// Goes on with the addresses of the groups that are open already, and removes what else an earlier life left on
+    /// the interfaces: what is not open is not held (R7).
+    pub async fn adopt(&self, open: &[u32]) {
         use super::netlink::Change;
-        let placed: Vec<Placed> =
-            self.inner.entries.borrow().iter().map(|entry| entry.placed.clone()).collect();
-        for placed in placed {
+        let len = self.inner.entries.borrow().len();
+        for vip in 0..len {
+            let (placed, group) = {
+                let entries = self.inner.entries.borrow();
+                (entries[vip].placed.clone(), entries[vip].group)
+            };
+            if open.contains(&group) {
+                self.inner.entries.borrow_mut()[vip].held = true;
+                self.schedule(vip);
+                self.tell_kernel(vip);
+                continue;
+            }
             match self.inner.netlink.delete_address(&placed).await {
                 Ok(Change::Made) => tracing::warn!("removed {placed}, left over from an earlier life"),
                 Ok(Change::NotNeeded) => {}
                 Err(error) => tracing::error!("{error}"),
             }
         }
+    }
+
+    /// Announces the address again and again, from now on.
+    fn schedule(&self, vip: usize) {
+        // The first of the schedule is sent by who asks for it.
+        let now = Instant::now();
+        let mut schedule = Schedule::new(now);
+        schedule.due(now);
+        self.inner.entries.borrow_mut()[vip].announcements = Some(schedule);
     }
 
     /// Says whether `XDP_TX` works on an interface.
@@ -150,6 +170,49 @@ impl Vips {
                 entry.announcements = Some(Schedule::new(first));
             }
         }
+    }
+
+    /// Announces the addresses of a group anew, unless that was begun just now: somebody else has claimed them.
+    pub fn announce_group(&self, group: u32, now: Instant) {
+        for entry in self.inner.entries.borrow_mut().iter_mut().filter(|entry| entry.group == group) {
+            let recent = entry.announcements.is_some_and(|schedule| schedule.is_recent(now));
+            if entry.held && !recent {
+                entry.announcements = Some(Schedule::new(now));
+            }
+        }
+    }
+
+    /// Puts an address back that somebody else has removed, if it is ours to hold.
+    pub fn repair(&self, ifindex: u32, address: Ipv4Addr) {
+        let found =
+            self.inner.entries.borrow().iter().position(|entry| {
+                entry.held && entry.placed.index == ifindex && entry.placed.address == address
+            });
+        let Some(vip) = found else { return };
+        tracing::warn!("{address} was removed by somebody else; putting it back");
+        let vips = self.clone();
+        tokio::task::spawn_local(async move { vips.put_back(vip).await });
+    }
+
+    async fn put_back(&self, vip: usize) {
+        let (placed, group) = (self.placed(vip), self.inner.entries.borrow()[vip].group);
+        if let Err(error) = self.inner.netlink.add_address(&placed).await {
+            tracing::error!("{error}");
+            return;
+        }
+        if self.inner.entries.borrow()[vip].held {
+            self.inner.announce(group, &placed);
+        } else if let Err(error) = self.inner.netlink.delete_address(&placed).await {
+            // Its group was stopped meanwhile.
+            tracing::error!("{error}");
+        }
+    }
+
+    /// Groups that have an address on an interface.
+    #[must_use]
+    pub fn groups_on(&self, ifindex: u32) -> BTreeSet<u32> {
+        let entries = self.inner.entries.borrow();
+        entries.iter().filter(|entry| entry.placed.index == ifindex).map(|entry| entry.group).collect()
     }
 
     fn tell_kernel(&self, vip: usize) {
@@ -199,13 +262,9 @@ impl Addresses for Vips {
         let leading = {
             let mut entries = self.inner.entries.borrow_mut();
             entries[vip].held = true;
-            // The one just sent is the schedule's first.
-            let now = Instant::now();
-            let mut schedule = Schedule::new(now);
-            schedule.due(now);
-            entries[vip].announcements = Some(schedule);
             entries[vip].leading
         };
+        self.schedule(vip);
         if !leading {
             self.tell_kernel(vip);
         }

@@ -1,20 +1,28 @@
-//! The kernel programs: loaded, attached, fed with VIPs, listened to.
+//! The kernel programs: loaded, attached, fed with VIPs, listened to; kept over a restart of the agent.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use aya::maps::{HashMap, Map, MapData, PerCpuArray, RingBuf};
-use aya::programs::xdp::XdpLinkId;
-use aya::programs::{ProgramError, TestRun, TestRunOptions, Xdp, XdpMode};
+use aya::programs::links::{FdLink, LinkError, PinnedLink};
+use aya::programs::raw_trace_point::RawTracePointLink;
+use aya::programs::tc::{SchedClassifierLink, TcAttachOptions};
+use aya::programs::xdp::{XdpLink, XdpLinkId};
+use aya::programs::{
+    LinkOrder, ProgramError, RawTracePoint, RawTracePointRunOptions, SchedClassifier, TcAttachType, TestRun,
+    TestRunOptions, Xdp, XdpMode,
+};
 use aya::{Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
-use reflex::layout::Vip;
+use reflex::layout::{LAYOUT_VERSION, Vip};
 use reflex::verdict::VERDICTS;
 use reflex::{Event, Facts, Orders};
 use tokio::io::unix::AsyncFd;
 
 use super::Mode;
+use super::pins::Pins;
 use crate::sys::{Table, readiness};
 
 /// The kernel programs as they were built with this agent.
@@ -22,6 +30,9 @@ static OBJECT: &[u8] = include_bytes_aligned!("../../../ebpf/xbeat.bpf.o");
 
 /// Names another object file to load instead of the built-in one. For the kernel tests of a fresh object.
 pub const OBJECT_VARIABLE: &str = "XBEAT_BPF_OBJECT";
+
+/// The maps that outlive the agent: all but those of its log.
+const MAPS: [&str; 7] = ["ORDERS", "FACTS", "VIPS", "COUNTERS", "DESK", "EVENTS", "WATCHES"];
 
 /// Why the kernel programs cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +43,12 @@ pub enum Error {
     /// The kernel refuses one program.
     #[error("the kernel refuses the programs: {}", chain(.0))]
     Program(#[from] ProgramError),
+    /// A link cannot be adopted, pinned or replaced.
+    #[error("the kernel's links: {}", chain(.0))]
+    Link(#[from] LinkError),
+    /// A link cannot be pinned.
+    #[error("the kernel's links: {}", chain(.0))]
+    Pin(#[from] aya::pin::PinError),
     /// A map is not what it should be.
     #[error("the kernel's maps: {0}")]
     Map(#[from] aya::maps::MapError),
@@ -64,26 +81,73 @@ pub struct Kernel {
     pub orders: Arc<Table<Orders>>,
     /// What the reflex found.
     pub facts: Arc<Table<Facts>>,
-    attached: BTreeMap<u32, XdpLinkId>,
+    pins: Option<Pins>,
+    /// Links that are in use, by name; pinned ones that are not are of an earlier life.
+    links: BTreeSet<String>,
+    /// The links themselves, where they are not pinned.
+    unpinned: Vec<(String, FdLink)>,
 }
 
 impl Kernel {
-    /// Loads programs and maps. Nothing is attached, everything is closed. `prepare` fills in the orders before any
-    /// program can see them.
+    /// Loads programs and maps that end with this value. Nothing is attached, everything is closed. `prepare` fills in the
+    /// orders before any program can see them.
     ///
     /// # Errors
     /// Without privilege, or on a kernel that is too old.
     pub fn load(prepare: impl FnOnce(&mut Orders)) -> Result<Self, Error> {
+        Self::load_pinned(None, |_, _| false, |orders, _| prepare(orders))
+    }
+
+    /// Loads programs and maps that outlive this process. Nothing is attached.
+    ///
+    /// Without `pins`, or where what is pinned is not wanted, everything is new and closed. `adopt` looks at the tables of
+    /// an earlier life and says whether to go on with them; `prepare` then fills in the orders, before any program of
+    /// ours can see them, and is told which of the two it was.
+    ///
+    /// # Errors
+    /// Without privilege, or on a kernel that is too old.
+    pub fn load_pinned(
+        pins: Option<Pins>,
+        adopt: impl FnOnce(&Orders, &Facts) -> bool,
+        prepare: impl FnOnce(&mut Orders, Life),
+    ) -> Result<Self, Error> {
+        let life = match &pins {
+            Some(pins) if survey(pins, adopt) => Life::Adopted,
+            _ => Life::New,
+        };
+        let paths: Vec<_> = match &pins {
+            Some(pins) => MAPS.iter().map(|name| (*name, pins.map(name))).collect(),
+            None => Vec::new(),
+        };
+        if life == Life::New
+            && let Some(pins) = &pins
+        {
+            pins.remove_maps();
+        }
         let other = std::env::var_os(OBJECT_VARIABLE).map(std::fs::read).transpose()?;
         let mut loader = EbpfLoader::new();
+        for (name, path) in &paths {
+            loader.map_pin_path(name, path.as_path());
+        }
         let mut ebpf = loader.load(other.as_deref().unwrap_or(OBJECT))?;
         let mut orders = Table::<Orders>::of_map(array(&ebpf, "ORDERS")?.fd().as_fd())?;
         let facts = Table::<Facts>::of_map(array(&ebpf, "FACTS")?.fd().as_fd())?;
-        prepare(orders.edit());
+        prepare(orders.edit(), life);
         for name in ["xbeat", "xbeat_start"] {
-            program(&mut ebpf, name)?.load()?;
+            xdp(&mut ebpf, name)?.load()?;
         }
-        Ok(Self { ebpf, orders: Arc::new(orders), facts: Arc::new(facts), attached: BTreeMap::new() })
+        classifier(&mut ebpf)?.load()?;
+        for name in ["xbeat_exit", "xbeat_register"] {
+            tracepoint(&mut ebpf, name)?.load()?;
+        }
+        Ok(Self {
+            ebpf,
+            orders: Arc::new(orders),
+            facts: Arc::new(facts),
+            pins,
+            links: BTreeSet::new(),
+            unpinned: Vec::new(),
+        })
     }
 
     /// Starts the watch: from now on silence is noticed without the agent.
@@ -93,35 +157,125 @@ impl Kernel {
     pub fn start_watch(&mut self) -> Result<(), Error> {
         let packet = [0u8; 64];
         let options = TestRunOptions { data_in: Some(&packet), ..TestRunOptions::default() };
-        program(&mut self.ebpf, "xbeat_start")?.test_run(options)?;
+        xdp(&mut self.ebpf, "xbeat_start")?.test_run(options)?;
         Ok(())
     }
 
-    /// Attaches to an interface, in place of what was attached there by this agent.
+    /// Makes the calling thread the one whose exit fences.
+    ///
+    /// # Errors
+    /// When the kernel refuses: then only the end of the lease fences.
+    pub fn gasp(&mut self) -> Result<(), Error> {
+        tracepoint(&mut self.ebpf, "xbeat_register")?.test_run(RawTracePointRunOptions::default())?;
+        let program = tracepoint(&mut self.ebpf, "xbeat_exit")?;
+        let id = program.attach("sched_process_exit")?;
+        let link: FdLink = program.take_link(id)?.into_fd()?;
+        self.keep("exit", link, Pinned::Anew)
+    }
+
+    /// The mode that an earlier life left the interface in.
+    #[must_use]
+    pub fn pinned_mode(&self, ifindex: u32) -> Option<Mode> {
+        let pins = self.pins.as_ref()?;
+        [Mode::Native, Mode::Generic].into_iter().find(|mode| pins.link(&xdp_name(ifindex, *mode)).exists())
+    }
+
+    /// Attaches to an interface. A pinned link of the same mode gets the new program without a moment in between.
     ///
     /// # Errors
     /// When the interface cannot do that mode, or has a program of somebody else.
     pub fn attach(&mut self, ifindex: u32, mode: Mode) -> Result<(), Error> {
-        self.detach(ifindex)?;
-        let mode = match mode {
+        for other in [Mode::Native, Mode::Generic].into_iter().filter(|other| *other != mode) {
+            self.release(&xdp_name(ifindex, other));
+        }
+        let name = xdp_name(ifindex, mode);
+        let flags = match mode {
             Mode::Native => XdpMode::Driver,
             Mode::Generic => XdpMode::Skb,
             Mode::None => return Ok(()),
         };
-        let link = program(&mut self.ebpf, "xbeat")?.attach_to_if_index(ifindex, mode)?;
-        self.attached.insert(ifindex, link);
+        let old = self.pinned(&name)?;
+        let (program, known) = (xdp(&mut self.ebpf, "xbeat")?, old.is_some());
+        let id = match old {
+            Some(link) => program.attach_to_link(XdpLink::try_from(link)?)?,
+            None => attach_when_free(program, ifindex, flags)?,
+        };
+        let link = FdLink::try_from(program.take_link(id)?)?;
+        self.keep(&name, link, if known { Pinned::Already } else { Pinned::Anew })
+    }
+
+    /// Attaches the egress gate to an interface.
+    ///
+    /// # Errors
+    /// When the kernel has no TCX (before 6.6), or refuses.
+    pub fn attach_egress(&mut self, ifindex: u32, interface: &str) -> Result<(), Error> {
+        let name = format!("egress-{ifindex}");
+        let old = self.pinned(&name)?;
+        let (program, known) = (classifier(&mut self.ebpf)?, old.is_some());
+        let id = match old {
+            Some(link) => program.attach_to_link(SchedClassifierLink::try_from(link)?)?,
+            None => program.attach_with_options(
+                interface,
+                TcAttachType::Egress,
+                TcAttachOptions::TcxOrder(LinkOrder::default()),
+            )?,
+        };
+        let link = FdLink::try_from(program.take_link(id)?)?;
+        self.keep(&name, link, if known { Pinned::Already } else { Pinned::Anew })
+    }
+
+    /// Removes links of an earlier life that this one does not use.
+    pub fn drop_unused_links(&self) {
+        if let Some(pins) = &self.pins {
+            pins.links()
+                .iter()
+                .filter(|name| !self.links.contains(*name))
+                .for_each(|name| pins.remove_link(name));
+        }
+    }
+
+    /// Ends in order: nothing stays behind in the kernel.
+    pub fn remove_pins(&self) {
+        if let Some(pins) = &self.pins {
+            pins.remove_all();
+        }
+    }
+
+    /// Whether the programs would outlive this process.
+    #[must_use]
+    pub fn is_pinned(&self) -> bool {
+        self.pins.is_some()
+    }
+
+    /// The link that is pinned under that name, if one is.
+    fn pinned(&self, name: &str) -> Result<Option<FdLink>, Error> {
+        match &self.pins {
+            Some(pins) if pins.link(name).exists() => Ok(Some(PinnedLink::from_pin(pins.link(name))?.into())),
+            _ => Ok(None),
+        }
+    }
+
+    /// Keeps a link: by its pin, or in this process.
+    fn keep(&mut self, name: &str, link: FdLink, pinned: Pinned) -> Result<(), Error> {
+        self.links.insert(name.to_owned());
+        match (&self.pins, pinned) {
+            (Some(_), Pinned::Already) => {}
+            (Some(pins), Pinned::Anew) => {
+                pins.remove_link(name);
+                link.pin(pins.link(name))?;
+            }
+            (None, _) => self.unpinned.push((name.to_owned(), link)),
+        }
         Ok(())
     }
 
-    /// Detaches from an interface.
-    ///
-    /// # Errors
-    /// When the kernel refuses.
-    pub fn detach(&mut self, ifindex: u32) -> Result<(), Error> {
-        if let Some(link) = self.attached.remove(&ifindex) {
-            program(&mut self.ebpf, "xbeat")?.detach(link)?;
+    /// Lets a link go: it is detached.
+    fn release(&mut self, name: &str) {
+        self.links.remove(name);
+        self.unpinned.retain(|(known, _)| known != name);
+        if let Some(pins) = &self.pins {
+            pins.remove_link(name);
         }
-        Ok(())
     }
 
     /// Enters a VIP, or replaces what was entered.
@@ -173,8 +327,43 @@ impl Kernel {
     }
 }
 
+/// Where the tables come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// Made just now: everything is closed.
+    New,
+    /// Of an agent before this one: what is open stays open.
+    Adopted,
+}
+
+/// Whether a link has its pin.
+#[derive(Clone, Copy)]
+enum Pinned {
+    Already,
+    Anew,
+}
+
+fn xdp_name(ifindex: u32, mode: Mode) -> String {
+    format!("xdp-{ifindex}-{}", mode.name())
+}
+
 fn key(address: Ipv4Addr) -> u32 {
     u32::from_ne_bytes(address.octets())
+}
+
+/// Whether there are tables of our layout that `adopt` wants to go on with.
+fn survey(pins: &Pins, adopt: impl FnOnce(&Orders, &Facts) -> bool) -> bool {
+    let found = || -> Result<(Table<Orders>, Table<Facts>), Error> {
+        let (orders, facts) = (MapData::from_pin(pins.map("ORDERS"))?, MapData::from_pin(pins.map("FACTS"))?);
+        let fits = orders.info()?.value_size() as usize == size_of::<Orders>()
+            && facts.info()?.value_size() as usize == size_of::<Facts>();
+        if !fits {
+            return Err(Error::Missing("layout"));
+        }
+        Ok((Table::of_map(orders.fd().as_fd())?, Table::of_map(facts.fd().as_fd())?))
+    };
+    // Nothing pinned, or nothing that we understand: a new life.
+    found().is_ok_and(|(orders, facts)| orders.layout.get() == LAYOUT_VERSION && adopt(&orders, &facts))
 }
 
 fn array<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<&'a MapData, Error> {
@@ -184,8 +373,56 @@ fn array<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<&'a MapData, Error> {
     }
 }
 
-fn program<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, Error> {
+fn xdp<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, Error> {
     Ok(ebpf.program_mut(name).ok_or(Error::Missing(name))?.try_into()?)
+}
+
+fn classifier(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier, Error> {
+    const NAME: &str = "xbeat_egress";
+    Ok(ebpf.program_mut(NAME).ok_or(Error::Missing(NAME))?.try_into()?)
+}
+
+fn tracepoint<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut RawTracePoint, Error> {
+    Ok(ebpf.program_mut(name).ok_or(Error::Missing(name))?.try_into()?)
+}
+
+/// How long a link that was let go may take to be detached: the kernel does it in its own time.
+const DETACH_PATIENCE: Duration = Duration::from_millis(200);
+
+/// Attaches to an interface whose last program may be on its way out.
+fn attach_when_free(program: &mut Xdp, ifindex: u32, mode: XdpMode) -> Result<XdpLinkId, ProgramError> {
+    let until = Instant::now() + DETACH_PATIENCE;
+    loop {
+        match program.attach_to_if_index(ifindex, mode) {
+            Err(error) if Instant::now() < until && is_busy(&error) => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Another program is attached there, or a link in another mode.
+fn is_busy(error: &ProgramError) -> bool {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            return matches!(error.raw_os_error(), Some(libc::EEXIST | libc::EBUSY));
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// A link as one that can be pinned.
+trait IntoFd {
+    fn into_fd(self) -> Result<FdLink, Error>;
+}
+
+impl IntoFd for RawTracePointLink {
+    fn into_fd(self) -> Result<FdLink, Error> {
+        Ok(self.into())
+    }
 }
 
 /// What the kernel tells.

@@ -1,5 +1,7 @@
 //! From actions to the world: orders into the table, operations to the runners, answers to whom they belong.
 
+use std::time::Instant;
+
 use cluster::{Action, GroupId, Input, Operation};
 use reflex::{CLAIMS_PER_FRAME, Event};
 
@@ -47,8 +49,12 @@ impl Driver<'_> {
             }
             // Sent once for all, when the queue is empty.
             Action::Say => {}
-            Action::Start(group) => self.runners[group as usize].ask(Operation::Start),
+            Action::Start(group) => {
+                self.left.started(self.config.groups[group as usize].key());
+                self.runners[group as usize].ask(Operation::Start);
+            }
             Action::Stop(group) => self.runners[group as usize].ask(Operation::Stop),
+            Action::Announce(group) => self.vips.announce_group(group, Instant::now()),
             Action::Ask(group) => self.ask(group),
             Action::Reply { id, result } => self.reply(id, result),
             Action::Note(note) => notes::log(&Names(&self.config), &note),

@@ -12,11 +12,16 @@
 //! ```
 
 mod act;
+mod assembly;
+mod kept;
+mod left;
 mod notes;
 mod observe;
 mod report;
+mod requests;
 mod runner;
 mod setup;
+mod sources;
 mod turn;
 
 pub use setup::refusal;

@@ -35,6 +35,7 @@ const fn why(why: Why) -> &'static str {
         Why::Failback => "its home node is back",
         Why::Leaving => "this node is going down",
         Why::Failure => "it does not start here",
+        Why::Unreachable => "its interface is down here",
     }
 }
 

@@ -90,12 +90,12 @@ fn pages_heard(facts: &Facts, index: usize, groups: u64) -> bool {
     (0..pages).all(|page| facts.nodes[index].pages[page / 64].get() & (1 << (page % 64)) != 0)
 }
 
-/// A gate as the election sees it. The lease counts here too: what it has closed is fenced a moment later.
+/// A gate as the election sees it. The lease counts here too: what its end has closed is fenced a moment later.
 pub(super) fn gate_view(orders: &Orders, facts: &Facts, group: GroupId, now: u64) -> GateView {
     let (gate_orders, gate_facts) = (&orders.gates[group as usize], &facts.gates[group as usize]);
     let held = gate::held(gate_orders, gate_facts);
     let shut = gate::shut(gate_orders, gate_facts);
-    let open = held > shut && gate::lease_valid(orders, now);
+    let open = held > shut && gate::may_serve(orders, facts, now);
     let resigned = gate_orders.resigned.get() >= held;
     GateView {
         held: held as u32,

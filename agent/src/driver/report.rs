@@ -39,7 +39,7 @@ impl Driver<'_> {
             lease: status::Lease {
                 length_us: micros(lease),
                 age_us: micros(now.saturating_sub(self.renewed_at)),
-                valid: gate::lease_valid(&self.orders, now),
+                valid: gate::lease_valid(&self.orders, &self.facts, now),
             },
             realtime: status::Realtime {
                 probe: match self.prober.scheduling() {

@@ -7,14 +7,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use cluster::GroupId;
 use reflex::layout::{Key, LAYOUT_VERSION};
-use reflex::{KEYS_MAX, LINKS_MAX, Orders, mac, watch};
+use reflex::{Facts, KEYS_MAX, LINKS_MAX, Orders, gate, mac, watch};
 
 use crate::config::{Config, LinkSpec, Method, VipSpec};
 use crate::datapath::netlink::{self, Label, Netlink};
 use crate::datapath::vips::Entry;
+use crate::datapath::xdp::Life;
 use crate::links::{Link, Target, ucast};
 use crate::resources::{self, Scripts, Spec};
+use crate::sys::clock;
 
 /// Keys in the form in which the kernel uses them, by number.
 pub(super) fn keys(config: &Config) -> Result<[Key; KEYS_MAX]> {
@@ -61,13 +64,29 @@ pub fn refusal(config: &Config) -> Option<String> {
     None
 }
 
-/// Fills in the orders. Everything is closed: no lease, no epoch.
+/// Whether the tables of an earlier agent hold something that is worth going on with: of the same node and
+/// configuration, with an open gate. After a crash they do not, unless nobody was there to take over.
+pub(super) fn is_worth_adopting(config: &Config, orders: &Orders, facts: &Facts) -> bool {
+    orders.own.get() == config.own as u64
+        && orders.config.get() == u64::from(config.digest)
+        && !open_groups(config, orders, facts).is_empty()
+}
+
+/// The groups whose gates are open.
+pub(super) fn open_groups(config: &Config, orders: &Orders, facts: &Facts) -> Vec<GroupId> {
+    let groups = 0..config.groups.len() as GroupId;
+    groups.filter(|&group| gate::is_open(orders, facts, group, clock::now())).collect()
+}
+
+/// Fills in the orders. In a new life everything is closed: no lease, no epoch. An adopted one keeps its session, its
+/// gates and its sequence numbers, so that the others notice nothing.
 pub(super) fn fill_orders(
     orders: &mut Orders,
     config: &Config,
     keys: &[Key; KEYS_MAX],
     addresses: &[Ipv4Addr],
     session: u64,
+    life: Life,
 ) {
     let (keepalive, deadtime) = (nanos(config.keepalive), nanos(config.deadtime));
     orders.keys = *keys;
@@ -76,7 +95,9 @@ pub(super) fn fill_orders(
         word.set(u64::from(u32::from_ne_bytes(address.octets())));
     }
     orders.layout.set(LAYOUT_VERSION);
-    orders.session.set(session);
+    if life == Life::New {
+        orders.session.set(session);
+    }
     orders.own.set(config.own as u64);
     orders.groups_len.set(config.groups.len() as u64);
     orders.config.set(u64::from(config.digest));
