@@ -13,11 +13,14 @@
 //! - **No tools needed**: interfaces are made through netlink, not through `ip`.
 //!
 //! It needs root; a test begins with [`require::root_or_skip`].
+//!
+//! Beside all that, [`sim`] plays whole clusters in virtual time, without a network.
 
 pub mod arp;
 pub mod client;
 pub mod clock;
 pub mod files;
+pub mod hog;
 pub mod host;
 pub mod lan;
 mod netlink;
@@ -27,7 +30,10 @@ pub mod process;
 pub mod require;
 pub mod responder;
 pub mod scene;
+pub mod sim;
+pub mod stage;
 pub mod status;
 mod sys;
 pub mod wait;
+pub mod wire;
 pub mod witness;

@@ -168,13 +168,13 @@ impl Node {
     /// Every word of the facts but those that count what was not believed.
     pub(crate) fn believed(&self) -> Vec<u64> {
         let facts = &self.facts;
-        let mut words = vec![facts.version.get(), facts.lease_fenced.get()];
+        let mut words = vec![facts.version.get(), facts.exited.get()];
         for n in &facts.nodes {
             push(&mut words, &[&n.session, &n.since, &n.heard_at, &n.dead_at, &n.said_at, &n.said]);
             words.extend(n.pages.iter().map(Word::get));
             for l in &n.links {
                 push(&mut words, &[&l.seen, &l.answered, &l.answered_count, &l.heard_at, &l.pong_at]);
-                push(&mut words, &[&l.sent_when_heard, &l.ifindex, &l.address, &l.rtt, &l.received]);
+                push(&mut words, &[&l.asked_when_heard, &l.ifindex, &l.address, &l.rtt, &l.received]);
                 words.extend(l.gaps.iter().map(Word::get));
             }
         }
