@@ -1,7 +1,7 @@
 //! `cargo xtask demo`: see a virtual address fail over.
 //!
 //! Builds the agent as whoever calls it, then, as root, plays how-to 001 in four network namespaces: start, silent
-//! owner, its return with failback, standby. A client and an ARP witness measure from outside. Nothing stays
+//! owner, its return with failback, standby, killed agent, frozen agent, isolated owner, healed network. A client and an ARP witness measure from outside. Nothing stays
 //! behind, whatever ends the demo; the namespaces and processes are the [`xbeat_tests`] package's harness.
 
 mod play;
@@ -109,7 +109,7 @@ fn play_all(args: &DemoArgs, binary: &Path) -> Result<()> {
 }
 
 /// Builds the agent and returns its path, as cargo tells it.
-fn build() -> Result<PathBuf> {
+pub(crate) fn build() -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut child = Command::new(cargo)
         .args(["build", "--release", "--package", "xbeat", "--message-format=json-render-diagnostics"])
@@ -134,25 +134,38 @@ fn built(message: &str) -> Option<PathBuf> {
 
 /// Runs the same demo through sudo, with the agent that is already built.
 fn as_root(args: &DemoArgs, binary: &Path) -> Result<()> {
-    let program = std::env::current_exe().context("the running executable")?;
-    let mut command = Command::new("sudo");
-    command.arg("--").arg(&program).arg("demo").arg("--binary").arg(binary);
-    command.args(["--runs", &args.runs.to_string(), "--datapath", args.datapath.word()]);
+    let mut arguments = vec!["--runs".into(), args.runs.to_string()];
+    arguments.extend(["--datapath".into(), args.datapath.word().into()]);
     if args.quiet {
-        command.arg("--quiet");
+        arguments.push("--quiet".into());
     }
     if let Some(path) = &args.json {
-        command.arg("--json").arg(path);
+        arguments.extend(["--json".into(), path.display().to_string()]);
     }
-    eprintln!("The demo makes network namespaces and loads XDP programs: it goes on as root, by sudo.");
+    again_as_root("demo", binary, &arguments)
+}
+
+/// Runs this program's task `name` through sudo and ends as it ends.
+pub(crate) fn again_as_root(name: &str, binary: &Path, arguments: &[String]) -> Result<()> {
+    let program = std::env::current_exe().context("the running executable")?;
+    let mut command = Command::new("sudo");
+    // The name of the package's directory is what tells the task that cargo has started it.
+    command.arg("--").arg("env");
+    if let Some(package) = std::env::var_os("CARGO_MANIFEST_DIR") {
+        let mut variable = std::ffi::OsString::from("CARGO_MANIFEST_DIR=");
+        variable.push(package);
+        command.arg(variable);
+    }
+    command.arg(&program).arg(name).arg("--binary").arg(binary).args(arguments);
+    eprintln!("The {name} makes network namespaces and loads XDP programs: it goes on as root, by sudo.");
     let mut sudo = command.spawn().with_context(|| {
-        let again = format!("{} demo --binary {}", program.display(), binary.display());
-        format!("the demo needs root and cannot start sudo; as root, run `{again}`")
+        let again = format!("{} {name} --binary {}", program.display(), binary.display());
+        format!("the {name} needs root and cannot start sudo; as root, run `{again}`")
     })?;
-    // From here on a Ctrl-C is the demo's own to answer; this process only waits for it.
+    // From here on a Ctrl-C is the task's own to answer; this process only waits for it.
     wait::catch_interrupts()?;
     let status = sudo.wait()?;
-    // The demo has said what there is to say.
+    // The task has said what there is to say.
     std::process::exit(status.code().unwrap_or(EXIT_INTERRUPTED))
 }
 

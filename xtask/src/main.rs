@@ -1,10 +1,12 @@
 //! What a developer runs: one module per task. `cargo xtask help` lists them.
 
+mod chaos;
 mod ci;
 mod demo;
 mod ebpf;
 mod links;
 mod process;
+mod sim;
 mod strip;
 mod test;
 mod toolchain;
@@ -25,18 +27,22 @@ struct Args {
 #[derive(Subcommand)]
 enum Task {
     Demo(demo::DemoArgs),
+    Chaos(chaos::ChaosArgs),
     Test(test::TestArgs),
     Ebpf(ebpf::EbpfArgs),
     Ci(ci::CiArgs),
+    Sim(sim::SimArgs),
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
     let done = workspace().and_then(|workspace| match args.task {
         Task::Demo(args) => demo::run(args).map(|()| ExitCode::SUCCESS),
+        Task::Chaos(args) => chaos::run(&args),
         Task::Test(args) => test::run(&workspace, &args),
         Task::Ebpf(args) => ebpf::run(&workspace, &args).map(|()| ExitCode::SUCCESS),
         Task::Ci(args) => ci::run(&workspace, &args),
+        Task::Sim(args) => sim::run(&workspace, &args),
     });
     match done {
         Ok(code) => code,

@@ -1,10 +1,13 @@
-//! One run of the story: start, silent owner, return with failback, standby.
+//! One run of the story: start, silent owner, return with failback, standby, killed agent, frozen agent, isolated owner,
+//! healed network.
 
 use std::net::SocketAddrV4;
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use nix::sys::signal::Signal;
 use xbeat_tests::client::{self, Change, Client};
 use xbeat_tests::clock;
 use xbeat_tests::files::Files;
@@ -28,6 +31,9 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 /// How long each fault is watched after the new owner's first answer, so that a second hole would be seen.
 const WATCH: Duration = Duration::from_secs(1);
+
+/// What a node logs that hears after a partition that another one owns the group.
+const YIELDED: &str = "is fenced here: another node holds it with a higher epoch";
 
 /// How much of an agent's log is shown when it has failed.
 const LOG_LINES: usize = 25;
@@ -59,6 +65,8 @@ struct Stage<'a> {
     witness: Witness,
     hosts: Vec<Host>,
     lan: Lan,
+    /// When the nodes could not hear each other, up to where one has yielded: both serve then, by design.
+    partition: Range<u64>,
 }
 
 impl<'a> Stage<'a> {
@@ -73,12 +81,15 @@ impl<'a> Stage<'a> {
         let client = Client::start(&lan, SocketAddrV4::new(VIP, PORT), client::PERIOD)?;
         let witness = Witness::start(&lan, VIP, witness::PERIOD)?;
         timeline.event(clock::now(), News::Done, "a switch, a client and two nodes are cabled");
-        Ok(Self { timeline, client, witness, hosts, lan })
+        Ok(Self { timeline, client, witness, hosts, lan, partition: 0..0 })
     }
 
     fn acts(&mut self) -> Result<Vec<Played>> {
         self.start()?;
-        Ok(vec![self.silent_owner()?, self.failback()?, self.standby()?])
+        let planned = [self.silent_owner()?, self.failback()?, self.standby()?];
+        let agents = [self.killed_agent()?, self.frozen_agent()?];
+        let network = [self.isolated_owner()?, self.healed_network()?];
+        Ok(planned.into_iter().chain(agents).chain(network).collect())
     }
 
     fn start(&mut self) -> Result<()> {
@@ -122,8 +133,91 @@ impl<'a> Stage<'a> {
         let returned = clock::now();
         self.see_owner(SERVER2)?;
         self.timeline.event(returned, News::Done, "the command has returned: done");
-        self.watch(SERVER2)?;
+        self.settle(SERVER2)?;
         self.played(Fault::Standby, from, SERVER2)
+    }
+
+    fn killed_agent(&mut self) -> Result<Played> {
+        let from = self.act("5. `kill -9` of server2's agent; the machine goes on, with the address on it");
+        let killed = clock::now();
+        self.hosts[SERVER2].kill_agent()?;
+        self.timeline.count_from(killed);
+        self.timeline.event(killed, News::Broken, "killed; its kernel shuts the gate and says so to server1");
+        self.see_owner(SERVER1)?;
+        self.hosts[SERVER2].start_agent()?;
+        self.timeline.event(
+            clock::now(),
+            News::Done,
+            "server2: a new agent finds the gate shut and cleans up",
+        );
+        self.settle(SERVER1)?;
+        self.played(Fault::Sigkill, from, SERVER1)
+    }
+
+    fn frozen_agent(&mut self) -> Result<Played> {
+        let from = self.act("6. server1's agent is frozen (SIGSTOP)");
+        let frozen = clock::now();
+        self.hosts[SERVER1].agent()?.signal(Signal::SIGSTOP)?;
+        self.timeline.count_from(frozen);
+        self.timeline.event(
+            frozen,
+            News::Broken,
+            "frozen; its kernel serves on until the lease ends (200 ms)",
+        );
+        self.see_owner(SERVER2)?;
+        self.watch(SERVER2)?;
+        self.hosts[SERVER1].agent()?.signal(Signal::SIGCONT)?;
+        self.timeline.event(
+            clock::now(),
+            News::Done,
+            "it runs again: it stops what it had, then gets it back",
+        );
+        self.see_owner(SERVER1)?;
+        self.settle(SERVER1)?;
+        self.played(Fault::Freeze, from, SERVER1)
+    }
+
+    fn isolated_owner(&mut self) -> Result<Played> {
+        self.act("7. The owner is isolated: alive, but nobody hears it");
+        // The loser of the partition is to be the node that the address does not belong to: nothing moves at the end.
+        let done = self.hosts[SERVER1].command(&["standby"]).and_then(xbeat_tests::process::Output::ok);
+        done.context("xbeat standby on server1")?;
+        self.see_owner(SERVER2)?;
+        self.settle(SERVER2)?;
+        let from = clock::now();
+        self.lan.silence(SERVER2)?;
+        self.timeline.count_from(from);
+        self.partition = from..u64::MAX;
+        self.timeline.event(
+            from,
+            News::Broken,
+            "server2's switch port drops everything; server2 itself is well",
+        );
+        self.see_owner(SERVER1)?;
+        self.watch(SERVER1)?;
+        if !self.hosts.iter().all(serves) {
+            bail!("in a partition both nodes serve, each for those that it reaches; one of them does not");
+        }
+        let news = "both serve now, each for those it reaches: two alone cannot know better";
+        self.timeline.event(clock::now(), News::Done, news);
+        self.played(Fault::Isolate, from, SERVER1)
+    }
+
+    fn healed_network(&mut self) -> Result<Played> {
+        let from = self.act("8. The network is healed");
+        let log = self.hosts[SERVER2].log().len();
+        self.lan.heal(SERVER2)?;
+        self.timeline.count_from(from);
+        self.timeline.event(clock::now(), News::Done, "server2's switch port works again");
+        let host = &self.hosts[SERVER2];
+        let yielded = || host.log().get(log..).is_some_and(|news| news.contains(YIELDED));
+        eventually(LIMIT, "server2 yields to the higher epoch", yielded)?;
+        self.partition.end = clock::now();
+        let news = "server2 heard the higher epoch: its gate is shut, it stops its resources";
+        self.timeline.event(self.partition.end, News::Served, news);
+        self.settle(SERVER1)?;
+        self.timeline.event(clock::now(), News::Served, "server1 has served all the while");
+        self.played(Fault::Heal, from, SERVER1)
     }
 
     fn act(&mut self, title: &str) -> u64 {
@@ -180,10 +274,14 @@ impl<'a> Stage<'a> {
     /// Ends the measurement and cuts it into the time of each fault.
     fn measure(self, played: &[Played]) -> Result<Vec<Measured>> {
         let (record, sightings) = (self.client.finish()?, self.witness.finish()?);
-        let twice = sightings.both_answered(0, u64::MAX);
-        let asked = sightings.rounds.len();
-        let news = if twice == 0 { News::Served } else { News::Broken };
-        let line = format!("the network was asked {asked} times by ARP; two nodes answered {twice} times");
+        // Of the partition nothing counts: that both serve was said there.
+        let twice = |from: u64, to: u64| {
+            let divided = from.max(self.partition.start)..to.min(self.partition.end);
+            sightings.both_answered(from, to) - sightings.both_answered(divided.start, divided.end)
+        };
+        let (asked, both) = (sightings.rounds.len(), twice(0, u64::MAX));
+        let news = if both == 0 { News::Served } else { News::Broken };
+        let line = format!("the network was asked {asked} times by ARP; two nodes answered {both} times");
         self.timeline.event(clock::now(), news, &line);
         let ends = played.iter().skip(1).map(|next| next.from).chain([u64::MAX]);
         // Every round counts: those of the start belong to the first fault.
@@ -194,7 +292,7 @@ impl<'a> Stage<'a> {
                 fault: played.fault,
                 outage_us: outage.micros(),
                 lost: outage.lost,
-                both_answered: sightings.both_answered(start, end),
+                both_answered: twice(start, end),
                 datapath: played.datapath.clone(),
             }
         };
@@ -225,6 +323,11 @@ fn agrees(host: &Host, owner: &str) -> bool {
         let groups = &status.groups;
         active && !groups.is_empty() && groups.iter().all(|group| group.owner.as_deref() == Some(owner))
     })
+}
+
+/// Whether the node's own gates are open.
+fn serves(host: &Host) -> bool {
+    host.status().is_ok_and(|status| status.groups.iter().all(|group| group.open))
 }
 
 fn tell(timeline: &mut Timeline, change: &Change) {

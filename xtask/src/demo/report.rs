@@ -15,9 +15,25 @@ pub(crate) enum Fault {
     Failback,
     /// The operator moves the address.
     Standby,
+    /// The owner's agent is killed (SIGKILL), the machine lives.
+    Sigkill,
+    /// The owner's agent is stopped (SIGSTOP) and later goes on.
+    Freeze,
+    /// The owner is alive, and nobody hears it.
+    Isolate,
+    /// The isolated node is heard again.
+    Heal,
 }
 
-const FAULTS: [Fault; 3] = [Fault::Silent, Fault::Failback, Fault::Standby];
+const FAULTS: [Fault; 7] = [
+    Fault::Silent,
+    Fault::Failback,
+    Fault::Standby,
+    Fault::Sigkill,
+    Fault::Freeze,
+    Fault::Isolate,
+    Fault::Heal,
+];
 
 impl Fault {
     fn name(self) -> &'static str {
@@ -25,6 +41,10 @@ impl Fault {
             Self::Silent => "silent",
             Self::Failback => "failback",
             Self::Standby => "standby",
+            Self::Sigkill => "sigkill",
+            Self::Freeze => "freeze",
+            Self::Isolate => "isolate",
+            Self::Heal => "heal",
         }
     }
 }
@@ -38,7 +58,7 @@ pub(crate) struct Measured {
     pub(crate) outage_us: u64,
     /// Requests without an answer.
     pub(crate) lost: usize,
-    /// ARP rounds that two nodes answered.
+    /// ARP rounds that two nodes answered, outside of the partition.
     pub(crate) both_answered: usize,
     /// How the new owner handles frames.
     pub(crate) datapath: String,
@@ -80,7 +100,7 @@ impl Report {
             line([row.fault.name(), &outage, &lost, &both, &row.datapath]);
         }
         if self.played > 1 {
-            for fault in FAULTS {
+            for fault in FAULTS.into_iter().filter(|fault| self.runs.iter().any(|row| row.fault == *fault)) {
                 let of = |value: fn(&Measured) -> u64| {
                     spread(self.runs.iter().filter(|row| row.fault == fault).map(value).collect())
                 };
@@ -136,6 +156,15 @@ failback             0.20 ms              1                          0  native
 standby              0.40 ms              2                          0  native
 ";
         assert_eq!(report.table(), expected);
+    }
+
+    #[test]
+    fn every_fault_has_a_name_of_its_own_the_same_in_table_and_file() {
+        for fault in FAULTS {
+            assert_eq!(serde_json::to_value(fault).unwrap(), fault.name());
+        }
+        let names: std::collections::BTreeSet<_> = FAULTS.iter().map(|fault| fault.name()).collect();
+        assert_eq!(names.len(), FAULTS.len());
     }
 
     #[test]

@@ -1,0 +1,241 @@
+//! `cargo xtask sim`: plays seeds in the simulator, or one of them with everything that happened.
+
+use std::{
+    cell::Cell,
+    io::{IsTerminal as _, Write as _},
+    ops::RangeInclusive,
+    path::Path,
+    process::ExitCode,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use xbeat_tests::sim::{self, Detail, Mutation, Options, Outcome};
+
+use crate::process;
+
+/// Play whole clusters in virtual time: many seeds, or one with all that happened
+#[derive(Args)]
+pub(crate) struct SimArgs {
+    /// Play so many seeds
+    #[arg(long, default_value_t = 1_000)]
+    seeds: u64,
+    /// From this one on
+    #[arg(long, default_value_t = 0)]
+    first: u64,
+    /// Play this seed alone and show every fault, input, action and change of a gate
+    #[arg(long, conflicts_with_all = ["seeds", "first"])]
+    seed: Option<u64>,
+    /// With --seed: show every frame too
+    #[arg(long, requires = "seed")]
+    frames: bool,
+    /// Nodes of a cluster: a number, or the smallest and the largest, as in 2-5
+    #[arg(long, default_value = "2-5", value_parser = sizes)]
+    nodes: RangeInclusive<usize>,
+    /// Threads; as many as there are processors if not given
+    #[arg(long, short)]
+    jobs: Option<usize>,
+    /// Take a rule out: egress, stickiness, unanswered
+    #[arg(long, value_parser = mutation)]
+    without: Option<Mutation>,
+}
+
+/// Runs the task. A debug build builds the release one and lets that do the work: it is twenty times as fast.
+pub(crate) fn run(workspace: &Path, args: &SimArgs) -> Result<ExitCode> {
+    if cfg!(debug_assertions) {
+        let mut cargo = process::cargo();
+        cargo.current_dir(workspace).args([
+            "run",
+            "--quiet",
+            "--locked",
+            "--release",
+            "--package=xtask",
+            "--",
+        ]);
+        let status = cargo.args(std::env::args_os().skip(1)).status().context("starting cargo")?;
+        return Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    let options = Options {
+        nodes: args.nodes.clone(),
+        mutation: args.without.unwrap_or_default(),
+        detail: match (args.seed, args.frames) {
+            (None, _) => Detail::None,
+            (Some(_), false) => Detail::Decisions,
+            (Some(_), true) => Detail::Frames,
+        },
+    };
+    tell_of_panics(args);
+    match args.seed {
+        Some(seed) => Ok(replay(seed, &options)),
+        None => play_all(args, &options),
+    }
+}
+
+thread_local! {
+    /// The seed that this thread plays.
+    static PLAYING: Cell<u64> = const { Cell::new(0) };
+}
+
+/// A panic ends the process; whoever sees it must know the seed.
+fn tell_of_panics(args: &SimArgs) {
+    let (usual, rest) = (std::panic::take_hook(), args.rest());
+    std::panic::set_hook(Box::new(move |panic| {
+        let seed = PLAYING.get();
+        eprintln!("seed {seed} panics; again, with all that happened: cargo xtask sim --seed {seed}{rest}");
+        usual(panic);
+    }));
+}
+
+/// Plays one seed and prints what happened.
+fn replay(seed: u64, options: &Options) -> ExitCode {
+    PLAYING.set(seed);
+    let outcome = sim::play(seed, options);
+    let mut out = std::io::stdout().lock();
+    for line in &outcome.trace {
+        // A reader that has seen enough closes the pipe.
+        if writeln!(out, "{line}").is_err() {
+            break;
+        }
+    }
+    let _ = writeln!(out, "\n{}\n\n{outcome}", outcome.end);
+    if outcome.violation.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Failures that are shown; after as many nobody waits for more.
+const SHOWN_MAX: usize = 5;
+
+/// What the threads share.
+#[derive(Default)]
+struct Tally {
+    next: AtomicU64,
+    played: AtomicU64,
+    steps: AtomicU64,
+    changes: AtomicU64,
+    shared: AtomicU64,
+    enough: AtomicBool,
+    failures: Mutex<Vec<Outcome>>,
+}
+
+fn play_all(args: &SimArgs, options: &Options) -> Result<ExitCode> {
+    let jobs = match args.jobs {
+        Some(jobs) => jobs.max(1),
+        None => thread::available_parallelism().map_or(1, usize::from),
+    };
+    let (tally, started) = (Tally::default(), Instant::now());
+    thread::scope(|scope| {
+        let players: Vec<_> =
+            (0..jobs).map(|_| scope.spawn(|| play_in_turn(args, options, &tally))).collect();
+        while !players.iter().all(thread::ScopedJoinHandle::is_finished) {
+            thread::sleep(Duration::from_millis(200));
+            progress(args, &tally, started);
+        }
+    });
+    if std::io::stderr().is_terminal() {
+        eprintln!();
+    }
+    let mut failures = tally.failures.into_inner().unwrap_or_else(PoisonError::into_inner);
+    failures.sort_by_key(|outcome| outcome.seed);
+    for failure in &failures {
+        println!("{failure}");
+        println!("  again, with all that happened: cargo xtask sim --seed {}{}", failure.seed, args.rest());
+    }
+    let count = |number: &AtomicU64| number.load(Ordering::Relaxed);
+    println!(
+        "{} seeds from {}: {} failed; {} steps, gates opened or closed {} times, {} times beside another, in {:.1} s",
+        count(&tally.played),
+        args.first,
+        failures.len(),
+        count(&tally.steps),
+        count(&tally.changes),
+        count(&tally.shared),
+        started.elapsed().as_secs_f64()
+    );
+    Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn play_in_turn(args: &SimArgs, options: &Options, tally: &Tally) {
+    while !tally.enough.load(Ordering::Relaxed) {
+        let turn = tally.next.fetch_add(1, Ordering::Relaxed);
+        if turn >= args.seeds {
+            return;
+        }
+        let seed = args.first.wrapping_add(turn);
+        PLAYING.set(seed);
+        let outcome = sim::play(seed, options);
+        tally.played.fetch_add(1, Ordering::Relaxed);
+        tally.steps.fetch_add(outcome.steps, Ordering::Relaxed);
+        tally.changes.fetch_add(outcome.changes, Ordering::Relaxed);
+        tally.shared.fetch_add(outcome.shared, Ordering::Relaxed);
+        if outcome.violation.is_some() {
+            let mut failures = tally.failures.lock().unwrap_or_else(PoisonError::into_inner);
+            failures.push(outcome);
+            tally.enough.fetch_or(failures.len() >= SHOWN_MAX, Ordering::Relaxed);
+        }
+    }
+}
+
+/// One line that is written over on a terminal; elsewhere one every ten seconds.
+fn progress(args: &SimArgs, tally: &Tally, started: Instant) {
+    let (played, seconds) = (tally.played.load(Ordering::Relaxed), started.elapsed().as_secs_f64());
+    let line = format!("{played} of {} seeds, {:.0} a second", args.seeds, played as f64 / seconds);
+    if std::io::stderr().is_terminal() {
+        eprint!("\r{line}   ");
+    } else if ((seconds * 5.0) as u64).is_multiple_of(50) {
+        eprintln!("{line}");
+    }
+}
+
+impl SimArgs {
+    /// What else a person must type to see the same run.
+    fn rest(&self) -> String {
+        let mut rest = String::new();
+        if self.nodes != (2..=5) {
+            rest += &format!(" --nodes {}-{}", self.nodes.start(), self.nodes.end());
+        }
+        match self.without {
+            None | Some(Mutation::None) => {}
+            Some(Mutation::NoEgressGate) => rest += " --without egress",
+            Some(Mutation::NoStickiness) => rest += " --without stickiness",
+            Some(Mutation::NoUnansweredRule) => rest += " --without unanswered",
+        }
+        rest
+    }
+}
+
+fn sizes(text: &str) -> Result<RangeInclusive<usize>> {
+    let (least, most) = text.split_once('-').unwrap_or((text, text));
+    let (least, most) = (least.trim().parse::<usize>()?, most.trim().parse::<usize>()?);
+    if least < 2 || most > 5 || least > most {
+        bail!("{text:?} is no size of a cluster: 2 to 5 nodes, as in 3 or 2-5");
+    }
+    Ok(least..=most)
+}
+
+fn mutation(text: &str) -> Result<Mutation> {
+    match text {
+        "egress" => Ok(Mutation::NoEgressGate),
+        "stickiness" => Ok(Mutation::NoStickiness),
+        "unanswered" => Ok(Mutation::NoUnansweredRule),
+        _ => bail!("{text:?} is no rule; there are: egress, stickiness, unanswered"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_a_number_or_two() {
+        assert_eq!(sizes("3").unwrap(), 3..=3);
+        assert_eq!(sizes("2-5").unwrap(), 2..=5);
+        for wrong in ["", "1", "6", "4-2", "2-", "two"] {
+            assert!(sizes(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}
