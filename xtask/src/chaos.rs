@@ -38,7 +38,8 @@ pub(crate) struct ChaosArgs {
     /// Play this kind of fault only (may be given several times)
     #[arg(long, value_enum, value_name = "FAULT")]
     only: Vec<Fault>,
-    /// Show the agents' logs of every round in which the group moved without need, or did not move
+    /// Show the agents' logs of every round that is remarkable: the group moved without need or did not move, the outage was
+    /// long, two nodes answered
     #[arg(long)]
     logs: bool,
     /// Use this agent instead of building one

@@ -9,7 +9,7 @@
 //! After every step the eye ([`eye`]) asks: do two nodes answer in the name of a group that hear each other? Was anybody
 //! declared dead who answers? The bounds are in [`times`], each with its arithmetic. After the faults everything is put
 //! right, and every group must have one owner before long, and keep it. At the end of a run one fault happens alone
-//! ([`drill`]): a move, a kill, a freeze, a loss of power, a planned restart, whose effect is known to the millisecond.
+//! (`drill`): a move, a kill, a freeze, a loss of power, a planned restart, whose effect is known to the millisecond.
 //!
 //! Runs are exact: the same seed and the same options give the same run, step by step. [`Mutation`] takes a rule out of the
 //! kernel, to see that the simulator misses it.

@@ -8,6 +8,10 @@ use xbeat_tests::stage::Seen;
 
 use super::fault::{Fault, Load, Moves};
 
+/// Longer outages are worth a look, in microseconds: all but detection (`deadtime` is 3 ms) takes less than one millisecond
+/// on a machine that does not stand still. Nobody serves the clients of a deaf owner: it is alive and they do not reach it.
+const SLOW_US: u64 = 10_000;
+
 /// A fault that was played.
 #[derive(Debug, Clone)]
 pub(super) struct Round {
@@ -71,6 +75,9 @@ impl Report {
             if !round.moves.contains(&moves) {
                 remark(format!("the group moved {moves} times"));
             }
+            if outage.micros() > SLOW_US && round.fault != Fault::Deaf {
+                remark(format!("{} ms without service", ms(outage.micros())));
+            }
             if let Some(asked) = two_owners.iter().map(|round| round.asked).find(within) {
                 let at = ms((asked - round.from) / 1000);
                 remark(format!("two nodes answered {at} ms after it began"));
@@ -92,8 +99,8 @@ impl Report {
         self.two_owners + self.answered_twice
     }
 
-    /// Rounds in which something moved without need, did not move, or two nodes answered, each with what the agents
-    /// logged.
+    /// Rounds in which something moved without need, did not move, took long, or two nodes answered, each with what the
+    /// agents logged.
     pub(super) fn remarks(&self) -> &[(String, String)] {
         &self.remarks
     }
