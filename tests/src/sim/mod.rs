@@ -6,7 +6,7 @@
 //! only, partitions, power, paused virtual machines whose clocks stood still, clocks that drift, scripts that are slow or
 //! fail, and operators.
 //!
-//! After every step the eye ([`eye`]) asks: do two nodes answer in the name of a group that hear each other? Was anybody
+//! After every step the eye (`eye`) asks: do two nodes answer in the name of a group that hear each other? Was anybody
 //! declared dead who answers? The bounds are in [`times`], each with its arithmetic. After the faults everything is put
 //! right, and every group must have one owner before long, and keep it. At the end of a run one fault happens alone
 //! (`drill`): a move, a kill, a freeze, a loss of power, a planned restart, whose effect is known to the millisecond.
