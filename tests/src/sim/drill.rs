@@ -69,9 +69,10 @@ pub(super) fn run(world: &mut World, luck: &mut Luck) -> Result<(), String> {
 
 /// Nobody notices a planned restart.
 fn restart(world: &mut World, luck: &mut Luck, owner: NodeId) -> Result<(), String> {
-    // What failed everywhere may be tried again by the new agent; what is served stays where it is.
+    // What failed there the new agent tries again; everything else stays where it is.
+    let groups: Vec<GroupId> = world.groups().filter(|&group| !world.node(owner).has_failed(group)).collect();
     let served = |world: &World| -> Vec<_> {
-        world.groups().map(|group| world.eye.served_since(group)).filter(|since| !since.is_empty()).collect()
+        groups.iter().map(|&group| world.eye.served_since(group)).filter(|since| !since.is_empty()).collect()
     };
     let before = served(world);
     world.at(owner, Node::keep_and_end)?;

@@ -17,7 +17,8 @@ impl Cluster {
         let group = &mut self.groups[id as usize];
         group.free_since = None;
         group.asked = Asked::No;
-        group.wanted_until = None;
+        // Whoever asked for it did not mean it to go home at once.
+        group.failback_due &= group.wanted_until.take().is_none();
         if group.moving.as_ref().is_some_and(|m| m.stage == Stage::Resigned) {
             // Open again, with a new epoch: that move is over.
             group.moving = None;

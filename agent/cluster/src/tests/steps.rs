@@ -149,6 +149,27 @@ fn a_failback_that_was_given_up_is_tried_again_after_a_while() {
 }
 
 #[test]
+fn what_an_operator_took_does_not_fail_back_at_once() {
+    for asks in [false, true] {
+        let mut hand = starting();
+        hand.cluster.groups[0].home = 1;
+        let held = Claim { epoch: 1, state: ClaimState::Open as u8, ..Claim::default() };
+        let willing = Claim { flags: Claim::WILLING, epoch: 1, state: ClaimState::Fenced as u8, ..held };
+        hand.tell(Input::Node { node: 1, view: WELL, claims: vec![(0, held)] });
+        if asks {
+            hand.order(Command::Takeover(Set::All));
+        }
+        hand.tell(Input::Node { node: 1, view: WELL, claims: vec![(0, willing)] });
+        // Home was away for a moment, so that a failback is due.
+        hand.cluster.groups[0].failback_due = true;
+        hand.tell(Input::Gate { group: 0, gate: GateView { held: 2, seen: 1, open: true, fenced: None } });
+        let actions = hand.tell(Input::Done { group: 0, operation: Operation::Start, outcome: Ok(()) });
+        let moving = actions.iter().any(|action| matches!(action, Action::Note(Note::Moving { to: 1, .. })));
+        assert_eq!(moving, !asks, "{actions:?}");
+    }
+}
+
+#[test]
 fn a_dead_nodes_old_epoch_is_not_followed() {
     let mut hand = Hand::holding(2, Claim::WILLING);
     let old = Claim { epoch: 1, state: ClaimState::Open as u8, ..Claim::default() };
