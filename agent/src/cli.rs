@@ -1,6 +1,7 @@
 //! The `xbeat` command: its words, its options, its exit codes. `docs/operations.md` is the same for people.
 
-use std::io::{self, IsTerminal, Write};
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::control::client::{self, ClientError};
 use crate::control::{Command, Reply, ResourceSet};
 use crate::status::{Style, render};
-use crate::{config, driver};
+use crate::{config, driver, record};
 
 mod help;
 mod progress;
@@ -68,6 +69,9 @@ enum Subject {
     /// Hand everything over and end the agent; returns when it is done
     #[command(after_help = help::STOP)]
     Stop(Stop),
+    /// Step a recording through the election and show each decision
+    #[command(after_help = help::REPLAY)]
+    Replay(Replay),
 }
 
 #[derive(Debug, Args)]
@@ -83,6 +87,16 @@ struct Run {
     /// This node's name in ha.cf [default: the host's name]
     #[arg(long, value_name = "NAME")]
     node: Option<String>,
+    /// Record everything that the election is told, for `xbeat replay`
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct Replay {
+    /// What `xbeat run --record` wrote
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -161,14 +175,32 @@ pub fn main() -> ExitCode {
             order(&options.run, &Command::Takeover { set: options.set }, options.timeout)
         }
         Subject::Stop(options) => order(&options.run, &Command::Stop { keep: options.keep }, options.timeout),
+        Subject::Replay(options) => replay(&options).into(),
     }
 }
 
 fn run(options: Run) -> ExitCode {
-    let Run { config_dir, run, state_dir, node } = options;
-    match driver::run(driver::RunOptions { config_dir, run_dir: run.run_dir, state_dir, node }) {
+    let Run { config_dir, run, state_dir, node, record } = options;
+    match driver::run(driver::RunOptions { config_dir, run_dir: run.run_dir, state_dir, node, record }) {
         Ok(code) => code,
         Err(error) => refuse(&format!("{error:#}")).into(),
+    }
+}
+
+fn replay(options: &Replay) -> Exit {
+    let shown = options.file.display();
+    let file = match File::open(&options.file) {
+        Ok(file) => BufReader::new(file),
+        Err(error) => return refuse(&format!("cannot read {shown}: {error}")),
+    };
+    let mut out = BufWriter::new(io::stdout().lock());
+    let result = record::replay(file, &mut out).and_then(|()| Ok(out.flush()?));
+    // What came before a broken line was replayed.
+    let _ = out.flush();
+    match result {
+        Ok(()) => Exit::Done,
+        Err(record::Error::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
+        Err(error) => refuse(&format!("{shown}: {error}")),
     }
 }
 

@@ -11,6 +11,7 @@ pub mod datapath;
 pub mod driver;
 pub mod links;
 pub mod logging;
+pub mod record;
 pub mod resources;
 pub mod status;
 pub mod sys;

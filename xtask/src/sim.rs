@@ -131,9 +131,10 @@ fn play_all(args: &SimArgs, options: &Options) -> Result<ExitCode> {
     thread::scope(|scope| {
         let players: Vec<_> =
             (0..jobs).map(|_| scope.spawn(|| play_in_turn(args, options, &tally))).collect();
+        let mut told = 0;
         while !players.iter().all(thread::ScopedJoinHandle::is_finished) {
             thread::sleep(Duration::from_millis(200));
-            progress(args, &tally, started);
+            told = progress(args, &tally, started, told);
         }
     });
     if std::io::stderr().is_terminal() {
@@ -180,15 +181,19 @@ fn play_in_turn(args: &SimArgs, options: &Options, tally: &Tally) {
     }
 }
 
-/// One line that is written over on a terminal; elsewhere one every ten seconds.
-fn progress(args: &SimArgs, tally: &Tally, started: Instant) {
+/// One line that is written over on a terminal; elsewhere one for each ten seconds, of which `told` were told of.
+fn progress(args: &SimArgs, tally: &Tally, started: Instant, told: u64) -> u64 {
     let (played, seconds) = (tally.played.load(Ordering::Relaxed), started.elapsed().as_secs_f64());
     let line = format!("{played} of {} seeds, {:.0} a second", args.seeds, played as f64 / seconds);
     if std::io::stderr().is_terminal() {
         eprint!("\r{line}   ");
-    } else if ((seconds * 5.0) as u64).is_multiple_of(50) {
+        return told;
+    }
+    let passed = started.elapsed().as_secs() / 10;
+    if passed > told {
         eprintln!("{line}");
     }
+    passed
 }
 
 impl SimArgs {

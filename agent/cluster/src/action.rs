@@ -9,6 +9,7 @@ use crate::{Epoch, GroupId, NodeId};
 
 /// One thing to do, in the order in which they are drained.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Action {
     /// Order: the gate may be open with this epoch.
     Grant {
@@ -65,6 +66,7 @@ pub enum Action {
 
 /// What happened, for logs and events.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Note {
     /// This node takes part in elections from now on; `alone` if not every node was heard.
     Active {

@@ -11,6 +11,7 @@ use crate::{Instant, NodeId};
 
 /// Where the group's resources are on this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Phase {
     /// Down.
     Stopped,
@@ -24,6 +25,7 @@ pub enum Phase {
 
 /// Why a group moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Why {
     /// An operator on this node said standby.
     Standby,

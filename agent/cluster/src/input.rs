@@ -9,6 +9,7 @@ use crate::{Epoch, GroupId, NodeId};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Input {
     /// What is known of another node changed, or what it says of groups. One input is one look at the tables, the
     /// view read before the claims: a view that came without the claims that belong to it would show a node that
@@ -65,6 +66,7 @@ pub enum Input {
 
 /// What is known of another node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct NodeView {
     /// Its life; 0 until it answered our challenge.
     pub session: u64,
@@ -88,6 +90,7 @@ pub struct NodeView {
 
 /// Our kernel's gate of one group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct GateView {
     /// Highest epoch that it was ever open with.
     pub held: Epoch,
@@ -101,6 +104,7 @@ pub struct GateView {
 
 /// What the resource scripts were asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Operation {
     /// Bring the group up, left to right.
     Start,
@@ -110,6 +114,7 @@ pub enum Operation {
 
 /// What an operator may want.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Command {
     /// Give these groups to another node.
     Standby(Set),
@@ -121,6 +126,7 @@ pub enum Command {
 
 /// Which groups, from this node's point of view. Heartbeat's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Set {
     /// All groups.
     All,

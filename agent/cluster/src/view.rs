@@ -7,6 +7,7 @@ use crate::{GroupId, NodeId, Phase};
 
 /// What does not change while the agent runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Config {
     /// This node.
     pub own: NodeId,
@@ -24,6 +25,7 @@ pub struct Config {
 
 /// One group.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct GroupConfig {
     /// Node that it is at home on.
     pub home: NodeId,

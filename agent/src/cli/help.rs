@@ -99,3 +99,16 @@ Exit codes:
   1  not done; the reason is on stderr. After a time-out the agent may still be at it
   2  wrong words on the command line
   3  no agent was running";
+
+pub(super) const REPLAY: &str = "\
+The election reads no clock and draws no luck: the same inputs give the same decisions, on any machine.
+Shows every input with its time since the recording began, in ms, what was ordered (->) and noted (=).
+
+Examples:
+  xbeat run --record /var/tmp/xbeat.jsonl
+  xbeat replay /var/tmp/xbeat.jsonl
+
+Exit codes:
+  0  replayed to the end
+  1  it cannot be read, or is no recording; the reason is on stderr
+  2  wrong words on the command line";

@@ -9,6 +9,7 @@ use super::notes::{self, Names};
 use super::turn::Driver;
 use crate::control::Reply;
 use crate::datapath::ask;
+use crate::record::Line;
 use crate::sys::clock;
 
 impl Driver<'_> {
@@ -111,7 +112,11 @@ impl Driver<'_> {
 
     /// Tells the election one thing.
     pub(super) fn tell(&mut self, input: Input) {
-        self.cluster.handle(clock::now(), input);
+        let now = clock::now();
+        if let Some(recorder) = &self.recorder {
+            recorder.add(Line::Input { at: now, input: input.clone() });
+        }
+        self.cluster.handle(now, input);
         self.carry_out();
     }
 

@@ -29,6 +29,7 @@ use crate::datapath::xdp::{Kernel, Life};
 use crate::links::Link;
 use crate::links::prober::{Prober, Sender};
 use crate::logging::Logging;
+use crate::record::{self, Line, Recorder};
 use crate::sys::{Table, clock};
 
 /// Events from the agent's own threads that may wait; the tables hold the truth, so more are dropped.
@@ -78,6 +79,7 @@ impl<'a> Driver<'a> {
         config: Config,
         options: &RunOptions,
         server: Server,
+        recorder: Option<Recorder>,
         logging: &'a Logging,
     ) -> Result<(Self, Sources)> {
         let netlink = Netlink::new()?;
@@ -172,6 +174,7 @@ impl<'a> Driver<'a> {
             .collect();
         let link_up = known.iter().map(|known| (known.index, known.up && known.carrier)).collect();
         let mut cluster = Cluster::new(cluster_config(&config), now);
+        let mut resumed = None;
         // With nothing left to go on with, this is a start as any other (R6).
         if !open.is_empty() {
             let started = kept::read(&options.state_dir, orders.session.get());
@@ -180,12 +183,21 @@ impl<'a> Driver<'a> {
                 let phase = if started(group) { Phase::Started } else { Phase::Stopped };
                 (group, observe::gate_view(&orders, &facts, group, now), phase)
             });
-            cluster.resume(now, held.collect());
+            let held: Vec<_> = held.collect();
+            resumed = Some(held.clone());
+            cluster.resume(now, held);
         }
         let left = Left::read(&options.run_dir);
         let groups = 0..config.groups.len() as GroupId;
-        cluster.clean_up(now, groups.filter(|&group| left.has(config.groups[group as usize].key())));
+        let running: Vec<GroupId> =
+            groups.filter(|&group| left.has(config.groups[group as usize].key())).collect();
+        if let Some(recorder) = &recorder {
+            let (config, left) = (cluster_config(&config), running.clone());
+            recorder.add(Line::Begin { version: record::VERSION, at: now, config, resumed, left });
+        }
+        cluster.clean_up(now, running);
         let driver = Self {
+            recorder,
             cluster,
             state_dir: options.state_dir.clone(),
             left,

@@ -35,6 +35,7 @@ use anyhow::{Context, Result};
 use crate::cli::Exit;
 use crate::config::{self, Config};
 use crate::links::prober::FIFO_PRIORITY;
+use crate::record::Recorder;
 use crate::sys::schedule;
 use crate::{control, logging};
 
@@ -49,6 +50,8 @@ pub struct RunOptions {
     pub state_dir: PathBuf,
     /// This node's name; none: as the configuration finds it.
     pub node: Option<String>,
+    /// Where to record what the election is told.
+    pub record: Option<PathBuf>,
 }
 
 /// What the loop obtained from the system.
@@ -78,8 +81,15 @@ pub fn run(options: RunOptions) -> Result<ExitCode> {
     std::fs::create_dir_all(&options.state_dir)
         .with_context(|| format!("making {}", options.state_dir.display()))?;
     let server = control::serve(&options.run_dir)?;
+    let recorder = match &options.record {
+        Some(path) => {
+            Some(Recorder::start(path).with_context(|| format!("recording to {}", path.display()))?)
+        }
+        None => None,
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    tokio::task::LocalSet::new().block_on(&runtime, turn::serve(config, options, server, &logging))?;
+    tokio::task::LocalSet::new()
+        .block_on(&runtime, turn::serve(config, options, server, recorder, &logging))?;
     Ok(Exit::Done.into())
 }
 

@@ -29,6 +29,7 @@ use crate::datapath::xdp::Kernel;
 use crate::links::Link;
 use crate::links::prober::Prober;
 use crate::logging::Logging;
+use crate::record::Recorder;
 use crate::sys::{Table, clock};
 
 /// Everything that the loop owns.
@@ -37,6 +38,7 @@ pub(super) struct Driver<'a> {
     pub(super) logging: &'a Logging,
     pub(super) realtime: Realtime,
     pub(super) cluster: Cluster,
+    pub(super) recorder: Option<Recorder>,
     pub(super) started: u64,
     pub(super) orders: Arc<Table<Orders>>,
     pub(super) facts: Arc<Table<Facts>>,
@@ -69,9 +71,10 @@ pub(super) async fn serve(
     config: Config,
     options: RunOptions,
     server: Server,
+    recorder: Option<Recorder>,
     logging: &Logging,
 ) -> Result<()> {
-    let (mut driver, mut sources) = Driver::new(config, &options, server, logging).await?;
+    let (mut driver, mut sources) = Driver::new(config, &options, server, recorder, logging).await?;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     driver.carry_out();
     while !driver.exit {

@@ -191,6 +191,7 @@ impl Status {
 
 /// What a node says of one group.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[repr(C)]
 pub struct Claim {
     /// Highest epoch that it ever held the group with; 0: never.

@@ -18,6 +18,7 @@ use crate::{NODES_MAX, groups};
 /// An armed takeover: if `holder` dies, resigns or is fenced, open with `epoch`. Packed into one word, so
 /// that it is read whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Armed {
     /// Epoch to open with.
     pub epoch: u32,
