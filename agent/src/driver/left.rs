@@ -18,7 +18,7 @@ pub(super) struct Left {
 impl Left {
     /// The note in `run_dir`, as the last agent left it.
     pub(super) fn read(run_dir: &Path) -> Self {
-        let file = run_dir.join("started");
+        let file = run_dir.join("groups-up");
         let keys = fs::read_to_string(&file).unwrap_or_default().lines().map(str::to_owned).collect();
         Self { file, keys }
     }
