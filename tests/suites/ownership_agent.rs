@@ -40,7 +40,7 @@ fn leased(lease: &str) -> Files {
 /// How-to 001 where a node is dead soon.
 fn mortal() -> Files {
     let files = Files::howto_001().directive("keepalive", "10ms").directive("warntime", "200ms");
-    let files = files.directive("deadtime", "500ms").directive("initdead", "1s");
+    let files = files.directive("deadtime", "500ms").directive("initdead", "60s");
     files.directive("lease", "500ms").directive("auto_failback", "off")
 }
 

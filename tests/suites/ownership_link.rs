@@ -25,7 +25,7 @@ const PERIOD: Duration = Duration::from_millis(1);
 /// How-to 001 with brisk times, where a group stays where it is.
 fn files() -> Files {
     let files = Files::howto_001().directive("keepalive", "10ms").directive("warntime", "200ms");
-    let files = files.directive("deadtime", "500ms").directive("initdead", "2s");
+    let files = files.directive("deadtime", "500ms").directive("initdead", "60s");
     files.directive("lease", "5s").directive("auto_failback", "off")
 }
 

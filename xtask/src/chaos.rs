@@ -1,6 +1,6 @@
 //! `cargo xtask chaos`: real agents under random faults, for as long as one likes.
 //!
-//! Two nodes with how-to 001 at `keepalive 1ms deadtime 3ms`. Round after round a fault is played on one of them, with or
+//! Two nodes with how-to 001 at `keepalive 1ms`, `deadtime 3ms` if not said otherwise. Round after round a fault is played on one of them, with or
 //! without hogs on the processors, and repaired; then the two must agree again. A client sends 5,000 requests a second
 //! and notes who answered which; a witness asks ARP for the address. At the end: what each kind of fault cost, groups
 //! that moved without need, and questions that two nodes answered. Of those there must be none, except in a partition.
@@ -38,6 +38,10 @@ pub(crate) struct ChaosArgs {
     /// Play this kind of fault only (may be given several times)
     #[arg(long, value_enum, value_name = "FAULT")]
     only: Vec<Fault>,
+    /// `deadtime` of the nodes. They share the processors of one machine: where that stands still for longer than this, a
+    /// living node is taken for dead, and answers late what it was asked meanwhile
+    #[arg(long, value_name = "TIME", default_value = "3ms")]
+    deadtime: String,
     /// Show the agents' logs of every round that is remarkable: the group moved without need or did not move, the outage was
     /// long, two nodes answered
     #[arg(long)]
@@ -63,6 +67,7 @@ pub(crate) fn run(args: &ChaosArgs) -> Result<ExitCode> {
         for fault in &args.only {
             arguments.extend(["--only".to_owned(), fault.name().to_owned()]);
         }
+        arguments.extend(["--deadtime".to_owned(), args.deadtime.clone()]);
         if args.logs {
             arguments.push("--logs".to_owned());
         }
@@ -72,7 +77,9 @@ pub(crate) fn run(args: &ChaosArgs) -> Result<ExitCode> {
     println!("seed {seed}");
     let faults = if args.only.is_empty() { Fault::ALL.to_vec() } else { args.only.clone() };
     let end = Instant::now() + Duration::from_secs(args.minutes * 60);
-    let chaos = Chaos { random: Random::new(seed), faults, end, logs: args.logs };
+    let files = Files::howto_001().fast().directive("auto_failback", "off");
+    let files = files.directive("deadtime", &args.deadtime);
+    let chaos = Chaos { random: Random::new(seed), faults, files, end, logs: args.logs };
     let code = chaos.play(&binary);
     println!("seed {seed}");
     code
@@ -81,14 +88,14 @@ pub(crate) fn run(args: &ChaosArgs) -> Result<ExitCode> {
 struct Chaos {
     random: Random,
     faults: Vec<Fault>,
+    files: Files,
     end: Instant,
     logs: bool,
 }
 
 impl Chaos {
     fn play(mut self, binary: &Path) -> Result<ExitCode> {
-        let files = Files::howto_001().fast().directive("auto_failback", "off");
-        let mut stage = Stage::new(binary.to_owned(), &files, client::PERIOD)?;
+        let mut stage = Stage::new(binary.to_owned(), &self.files, client::PERIOD)?;
         let mut rounds = Vec::new();
         let played = self.rounds(&mut stage, &mut rounds);
         let interrupted =
