@@ -53,28 +53,31 @@ fn a_seed_is_the_same_run_each_time() {
     }
 }
 
+/// How the simulator says that a group has two owners: in the middle of the faults, and in a drill after them.
+const TWO_OWNERS: [&str; 2] = ["both serve", "was on two nodes"];
+
 /// Without the rule the simulator finds something wrong with one of these seeds, and with the rule with none.
 #[track_caller]
-fn assert_missed(mutation: Mutation, what: &str) {
+fn assert_missed(mutation: Mutation, signs: &[&str]) {
     let options = Options { mutation, ..Options::default() };
     let mut seeds = NOTICED;
     let found = seeds.find_map(|seed| sim::play(seed, &options).violation.map(|wrong| (seed, wrong)));
     let (seed, wrong) = found.unwrap_or_else(|| panic!("{mutation:?} is not missed"));
-    assert!(wrong.contains(what), "seed {seed}: {wrong}");
+    assert!(signs.iter().any(|sign| wrong.contains(sign)), "seed {seed}: {wrong}");
     assert_clean(seed);
 }
 
 #[test]
 fn without_the_egress_gate_two_nodes_answer() {
-    assert_missed(Mutation::NoEgressGate, "both serve");
+    assert_missed(Mutation::NoEgressGate, &TWO_OWNERS);
 }
 
 #[test]
 fn without_stickiness_two_nodes_answer() {
-    assert_missed(Mutation::NoStickiness, "both serve");
+    assert_missed(Mutation::NoStickiness, &TWO_OWNERS);
 }
 
 #[test]
 fn without_the_rule_of_unanswered_probes_the_living_are_held_dead() {
-    assert_missed(Mutation::NoUnansweredRule, "which answers it");
+    assert_missed(Mutation::NoUnansweredRule, &["which answers it"]);
 }

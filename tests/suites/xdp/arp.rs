@@ -10,6 +10,7 @@ use crate::fixture::{DROP, HOUR, INTERFACE, Node, PASS, TX, need_root};
 use crate::packets::{
     ARP_REPLY, ARP_REQUEST, CLIENT, CLIENT_MAC, OTHER, OTHER_MAC, OWN, OWN_MAC, arp, put, who_has,
 };
+use crate::peer::Peer;
 
 const VIP: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 100);
 const GROUP: usize = 2;
@@ -84,6 +85,10 @@ fn a_closed_gate_is_silent() {
 fn an_expired_lease_closes_for_good() {
     need_root!("an_expired_lease_closes_for_good");
     let mut node = serving();
+    node.orders.lease_until.set(clock::now());
+    answers(&mut node, &who_has(VIP), TX, Verdict::ArpAnswered, "expired, but nobody is there to yield to");
+    node.orders.lease_until.set(clock::now() + HOUR);
+    node.admit(&mut Peer::new(1));
     node.orders.lease_until.set(clock::now());
     answers(&mut node, &who_has(VIP), DROP, Verdict::ArpClosed, "expired");
     node.orders.lease_until.set(clock::now() + HOUR);

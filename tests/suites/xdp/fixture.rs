@@ -122,7 +122,11 @@ impl Node {
     /// The agent sends a probe to `node` on `link`; its number.
     pub(crate) fn ask(&self, node: u8, link: u8) -> u64 {
         let link = &self.orders.nodes[usize::from(node)].links[usize::from(link)];
-        link.sent_at.set(clock::now());
+        // As `reflex::node::make_probe` and the prober do it.
+        let now = clock::now();
+        link.asked_at.set(now);
+        link.asked.add(1);
+        link.sent_at.set(now);
         link.sent.add(1);
         link.sent.get()
     }
