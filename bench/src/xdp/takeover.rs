@@ -45,6 +45,7 @@ pub(crate) fn measure(runs: u32) -> Result<Takeover> {
         let epoch = 10 * (run + 1);
         // Node 1 answers, holds the group, and is never heard again, though asked three times.
         link.sent.add(1);
+        link.asked.add(1);
         let mut pong = peer.frame(Kind::Pong, link.sent.get(), SHA1);
         node::sign(&kernel, &mut pong);
         orders.gates[0].resigned.set(u64::from(epoch) - 1);
@@ -53,6 +54,8 @@ pub(crate) fn measure(runs: u32) -> Result<Takeover> {
         node::run(program, &packets::carrying(&pong), 1, DROP)?;
         link.sent_at.set(clock::now());
         link.sent.add(3);
+        link.asked_at.set(clock::now());
+        link.asked.add(3);
         let start = Instant::now();
         while gate.taken.get() != u64::from(epoch) || gate.first_arp_at.get() == 0 {
             ensure!(start.elapsed() < LIMIT, "no takeover within {LIMIT:?}");
