@@ -8,6 +8,7 @@ use aya_ebpf::{
 use reflex::NODES_MAX;
 use reflex::layout::{Facts, Orders, Vip};
 use reflex::node::Desk;
+use reflex::path::Ip;
 use reflex::verdict::{Event, Sink, VERDICTS, Verdict};
 
 const BPF_F_MMAPABLE: usize = 1024;
@@ -20,9 +21,9 @@ static ORDERS: Array<Orders, 1, BPF_F_MMAPABLE> = Array::new();
 #[btf_map]
 static FACTS: Array<Facts, 1, BPF_F_MMAPABLE> = Array::new();
 
-/// VIPs by address, four bytes as they lie in a packet. Written by the agent, read here.
+/// VIPs by address, those of IPv4 as mapped ones. Written by the agent, read here.
 #[btf_map]
-static VIPS: HashMap<u32, Vip, 2048> = HashMap::new();
+static VIPS: HashMap<Ip, Vip, 2048> = HashMap::new();
 
 /// Packets by verdict. Written here, read by the agent.
 #[btf_map]
@@ -61,9 +62,9 @@ pub(crate) fn facts() -> Option<&'static Facts> {
 
 /// The VIP with that address.
 #[inline(always)]
-pub(crate) fn vip(address: [u8; 4]) -> Option<&'static Vip> {
+pub(crate) fn vip(address: Ip) -> Option<&'static Vip> {
     // SAFETY: the agent replaces values whole and removes a VIP only after its group's gate is shut.
-    unsafe { VIPS.get(&u32::from_ne_bytes(address)) }
+    unsafe { VIPS.get(&address) }
 }
 
 /// This CPU's desk.

@@ -12,21 +12,48 @@ use aya_ebpf::{
 use aya_log_ebpf::warn;
 use reflex::arp::Operation;
 use reflex::layout::{Facts, Orders};
-use reflex::{NODES_MAX, Verdict, arp, gate, node};
+use reflex::nd::{self, Nd};
+use reflex::node::Desk;
+use reflex::path::{self, Arrival, Ip};
+use reflex::strangers::mac_word;
+use reflex::{LINKS_MAX, NODES_MAX, Verdict, arp, gate, node, strangers};
 
 use crate::maps::{self, Ring};
-use crate::packet::{self, Datagram};
+use crate::packet::{self, Datagram, Leaving};
 use crate::timer;
 
 /// Frames and ARP for the VIPs; everything else passes.
 #[xdp]
 pub fn xbeat(ctx: XdpContext) -> u32 {
     let action = match packet::ether_type(&ctx) {
-        Some(packet::IPV4) => on_ipv4(&ctx),
-        Some(packet::ARP) => on_arp(&ctx),
-        _ => None,
+        Some(packet::ARP) => {
+            listen(&ctx);
+            return on_arp(&ctx);
+        }
+        Some(ether_type) => on_ip(&ctx, ether_type),
+        None => None,
     };
-    action.unwrap_or(XDP_PASS)
+    // Behind all branches of what is for us: before them, the verifier would follow each of those once more for every
+    // outcome of this.
+    match action {
+        Some(action) => action,
+        None => {
+            listen(&ctx);
+            on_other(&ctx)
+        }
+    }
+}
+
+/// Who else is heard on an interface in doubt? In peace, the test of one word. A function of its own: 512 bytes of stack are
+/// all that a program and what it calls have.
+#[inline(never)]
+fn listen(ctx: &XdpContext) {
+    if let (Some(orders), Some(facts)) = (maps::orders(), maps::facts())
+        && orders.doubt.get() != 0
+        && let Some(from) = packet::mac(ctx)
+    {
+        strangers::on_frame(orders, facts, ctx.ingress_ifindex() as u32, from, now());
+    }
 }
 
 /// Starts the watch. Run once by `BPF_PROG_TEST_RUN`, attached nowhere.
@@ -87,19 +114,46 @@ fn thread() -> u64 {
 
 #[inline(always)]
 fn egress_verdict(ctx: &TcContext) -> Option<Verdict> {
-    let source = packet::egress_source(ctx)?;
-    let vip = maps::vip(source)?;
-    let open = gate::is_open(maps::orders()?, maps::facts()?, vip.group, now());
-    (!open).then_some(Verdict::EgressClosed)
+    let closed = match packet::leaving(ctx)? {
+        Leaving::From(address) => is_closed(address),
+        Leaving::From6(address) => {
+            // Without IPv6 VIPs that is all.
+            if maps::orders()?.vips6.get() == 0 {
+                return None;
+            }
+            is_closed(address) || packet::advertised(ctx).is_some_and(is_closed)
+        }
+    };
+    closed.then_some(Verdict::EgressClosed)
+}
+
+/// Whether that is a VIP whose gate is shut.
+#[inline(always)]
+fn is_closed(address: Ip) -> bool {
+    let (Some(vip), Some(orders), Some(facts)) = (maps::vip(address), maps::orders(), maps::facts()) else {
+        return false;
+    };
+    !gate::is_open(orders, facts, vip.group, now())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Family {
+    V4,
+    V6,
 }
 
 #[inline(always)]
-fn on_ipv4(ctx: &XdpContext) -> Option<u32> {
+fn on_ip(ctx: &XdpContext, ether_type: u16) -> Option<u32> {
     let orders = maps::orders()?;
-    let verdict = match packet::datagram(ctx, orders.port.get() as u16, |to| is_own(orders, to)) {
-        Datagram::Unrelated => return on_traffic(ctx, orders),
-        Datagram::Fragment | Datagram::OtherLength => Verdict::BadLength,
-        Datagram::Frame => on_frame(ctx, orders, maps::facts()?)?,
+    let (family, datagram) = match ether_type {
+        packet::IPV4 => (Family::V4, packet::datagram(ctx, orders)),
+        packet::IPV6 => (Family::V6, packet::datagram6(ctx, orders)),
+        _ => return None,
+    };
+    let verdict = match datagram {
+        Datagram::Unrelated => return None,
+        Datagram::Bad(verdict) => verdict,
+        Datagram::Frame(arrival) => on_frame(ctx, orders, family, arrival)?,
     };
     maps::count(verdict);
     Some(match verdict {
@@ -108,42 +162,103 @@ fn on_ipv4(ctx: &XdpContext) -> Option<u32> {
     })
 }
 
-/// The ingress gate: traffic to a VIP passes while its gate is open.
+/// What is no frame: neighbours that ask for a VIP over IPv6, and the ingress gate, which lets traffic to a VIP pass while its
+/// gate is open. A function of its own as [`on_arp`] is.
+#[inline(never)]
+fn on_other(ctx: &XdpContext) -> u32 {
+    let Some((verdict, action)) = other_verdict(ctx) else { return XDP_PASS };
+    maps::count(verdict);
+    action
+}
+
 #[inline(always)]
-fn on_traffic(ctx: &XdpContext, orders: &Orders) -> Option<u32> {
-    let vip = maps::vip(packet::destination(ctx)?)?;
-    if gate::is_open(orders, maps::facts()?, vip.group, now()) {
+fn other_verdict(ctx: &XdpContext) -> Option<(Verdict, u32)> {
+    let to = match packet::ether_type(ctx)? {
+        packet::IPV4 => packet::destination(ctx)?,
+        packet::IPV6 if maps::orders()?.vips6.get() != 0 => {
+            if let Some(desk) = maps::desk()
+                && let Some(message) = packet::neighbour(ctx, desk)
+                && let Some(done) = neighbour_verdict(ctx, message)
+            {
+                return Some(done);
+            }
+            packet::destination6(ctx)?
+        }
+        _ => return None,
+    };
+    is_closed(to).then(|| pass_on(ctx, to).unwrap_or((Verdict::VipClosed, XDP_DROP)))
+}
+
+/// For a VIP that was handed over just now: to the node that has it. Not what that node itself has sent here: it was passed
+/// on before, and would go to and fro.
+#[inline(always)]
+fn pass_on(ctx: &XdpContext, to: Ip) -> Option<(Verdict, u32)> {
+    let vip = maps::vip(to).filter(|vip| vip.ifindex == ctx.ingress_ifindex() as u32)?;
+    let next = mac_word(vip.pass_to);
+    if next == 0 || packet::mac(ctx)? == next {
         return None;
     }
-    maps::count(Verdict::VipClosed);
-    Some(XDP_DROP)
+    packet::readdress(ctx, vip.mac, vip.pass_to)?;
+    Some((Verdict::PassedOn, XDP_TX))
 }
 
+/// Neighbour discovery about a VIP; none: about none.
 #[inline(always)]
-fn is_own(orders: &Orders, address: u32) -> bool {
-    let mut own = false;
-    for word in &orders.addresses {
-        own |= word.get() == u64::from(address);
+fn neighbour_verdict(ctx: &XdpContext, message: &mut Nd) -> Option<(Verdict, u32)> {
+    let (orders, facts, kind) = (maps::orders()?, maps::facts()?, message.kind()?);
+    let claimed = match kind {
+        nd::Kind::Solicitation => message.source(),
+        nd::Kind::Advertisement => message.target(),
+    };
+    if let Some(vip) = maps::vip(claimed)
+        && nd::on_claim(orders, facts, vip, message, now(), &mut Ring) == Verdict::NdConflict
+    {
+        return Some((Verdict::NdConflict, XDP_PASS));
     }
-    // 0 is what an unused word holds.
-    own && address != 0
+    if kind == nd::Kind::Advertisement {
+        return None;
+    }
+    let vip = maps::vip(message.target())?;
+    let ifindex = ctx.ingress_ifindex() as u32;
+    let (verdict, answer) = nd::on_solicitation(orders, facts, vip, message, ifindex, now());
+    if let Some(answer) = answer {
+        message.answer(answer, vip.mac, vip.router != 0);
+        packet::write_neighbour(ctx, message)?;
+        return Some((verdict, XDP_TX));
+    }
+    Some((verdict, if verdict == Verdict::NdClosed { XDP_DROP } else { XDP_PASS }))
 }
 
 #[inline(always)]
-fn on_frame(ctx: &XdpContext, orders: &Orders, facts: &Facts) -> Option<Verdict> {
-    let desk = maps::desk()?;
-    packet::copy_frame(ctx, &mut desk.frame)?;
+fn on_frame(ctx: &XdpContext, orders: &Orders, family: Family, arrival: Arrival) -> Option<Verdict> {
+    let (facts, desk) = (maps::facts()?, maps::desk()?);
+    match family {
+        Family::V4 => {
+            packet::copy_frame::<{ packet::PAYLOAD }>(ctx, &mut desk.frame)?;
+            desk.address = packet::source(ctx)?;
+        }
+        Family::V6 => {
+            packet::copy_frame::<{ packet::PAYLOAD6 }>(ctx, &mut desk.frame)?;
+            desk.address = packet::source6(ctx)?;
+        }
+    }
     desk.now = now();
     desk.ifindex = ctx.ingress_ifindex() as u64;
-    desk.address = packet::source(ctx)?;
+    desk.mac = packet::mac(ctx)?;
+    desk.is_ipv6 = u64::from(family == Family::V6);
+    desk.group = match arrival {
+        Arrival::Own => 0,
+        Arrival::Group(path) => u64::from(path) + 1,
+    };
+    find_link(orders, desk);
     let source = desk.frame.source();
-    let verdict = node::on_frame(orders, facts, desk, &mut Ring);
+    let verdict = judge(orders, facts, desk);
     match verdict {
-        Verdict::ProbeAnswered | Verdict::ProbeUnproven => packet::reply(ctx, &desk.frame)?,
+        Verdict::ProbeAnswered | Verdict::ProbeUnproven => answer(ctx, orders, desk)?,
         Verdict::BadMac | Verdict::UnknownKey => {
             // Once a second at most: the same limit as for the event.
             if facts.nodes[source as usize & (NODES_MAX - 1)].refused_at.get() == desk.now {
-                warn!(ctx, "a frame in the name of node {} is signed with another key", source);
+                report_refused(ctx, source);
             }
         }
         _ => {}
@@ -151,11 +266,47 @@ fn on_frame(ctx: &XdpContext, orders: &Orders, facts: &Facts) -> Option<Verdict>
     Some(verdict)
 }
 
+#[inline(never)]
+fn report_refused(ctx: &XdpContext, source: u8) {
+    warn!(ctx, "a frame in the name of node {} is signed with another key", source);
+}
+
+/// A function of its own, for the same reason as [`judge`].
+#[inline(never)]
+fn find_link(orders: &Orders, desk: &mut Desk) {
+    desk.find_link(orders);
+}
+
+/// A function of its own, so that the program holds it once for both families and all links. How the frame came is on
+/// the desk and nowhere else: so the verifier finds every call of this like the one before, and looks at one.
+#[inline(never)]
+fn judge(orders: &Orders, facts: &Facts, desk: &mut Desk) -> Verdict {
+    node::on_frame(orders, facts, desk, &mut Ring)
+}
+
+/// Makes the packet the pong that lies on the desk.
 #[inline(always)]
-fn on_arp(ctx: &XdpContext) -> Option<u32> {
-    let (verdict, action) = arp_verdict(ctx)?;
+fn answer(ctx: &XdpContext, orders: &Orders, desk: &Desk) -> Option<()> {
+    // SAFETY: two fields of the desk. Volatile: what was known of them before is forgotten, see `judge`.
+    let (group, is_ipv6) =
+        unsafe { ((&raw const desk.group).read_volatile(), (&raw const desk.is_ipv6).read_volatile()) };
+    let own = match group {
+        0 => None,
+        link => orders.paths.get((link - 1) as usize & (LINKS_MAX - 1)),
+    };
+    match is_ipv6 {
+        0 => packet::reply(ctx, &desk.frame, own),
+        _ => packet::reply6(ctx, &desk.frame, own),
+    }
+}
+
+/// A function of its own, as [`report_refused`] is: what these keep on the stack is not there when a frame is judged. All
+/// calls share 512 bytes.
+#[inline(never)]
+fn on_arp(ctx: &XdpContext) -> u32 {
+    let Some((verdict, action)) = arp_verdict(ctx) else { return XDP_PASS };
     maps::count(verdict);
-    Some(action)
+    action
 }
 
 #[inline(always)]
@@ -164,16 +315,20 @@ fn arp_verdict(ctx: &XdpContext) -> Option<(Verdict, u32)> {
     const OTHER: (Verdict, u32) = (Verdict::ArpOther, XDP_PASS);
     let Some(mut arp) = packet::arp(ctx) else { return Some(OTHER) };
     let Some(operation) = arp.operation() else { return Some(OTHER) };
-    if let Some(vip) = maps::vip(arp.sender()) {
+    if let Some(vip) = maps::vip(path::ipv4(arp.sender())) {
         if arp.sender_mac() != vip.mac {
             return Some((arp::on_foreign_claim(orders, facts, vip, now(), &mut Ring), XDP_PASS));
         }
         return Some(OTHER);
     }
+    // ARP probes come from nobody yet.
+    if arp.sender() != [0; 4] {
+        strangers::on_caller(facts, ctx.ingress_ifindex() as u32, arp.sender());
+    }
     if operation != Operation::Request {
         return Some(OTHER);
     }
-    let Some(vip) = maps::vip(arp.target()) else { return Some(OTHER) };
+    let Some(vip) = maps::vip(path::ipv4(arp.target())) else { return Some(OTHER) };
     let verdict = arp::on_request(orders, facts, vip, ctx.ingress_ifindex() as u32, now());
     Some(match verdict {
         Verdict::ArpAnswered => {

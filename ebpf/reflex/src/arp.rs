@@ -1,8 +1,8 @@
 //! ARP for the VIPs (RFC 826), answered in the kernel: by our own gate, or not at all.
 
-use crate::gate;
-use crate::layout::{Facts, Orders, Vip, at};
-use crate::verdict::{Event, EventKind, Sink, Verdict};
+use crate::layout::{Facts, Orders, Vip};
+use crate::verdict::{Sink, Verdict};
+use crate::vip::{self, Asked};
 
 /// Bytes of an ARP packet for Ethernet and IPv4, with the Ethernet header.
 pub const ARP_LEN: usize = 42;
@@ -85,17 +85,14 @@ impl Arp {
 /// Somebody asks for `vip`, which `target` of the request named.
 #[inline(always)]
 pub fn on_request(orders: &Orders, facts: &Facts, vip: &Vip, ifindex: u32, now: u64) -> Verdict {
-    if vip.ready == 0 || !gate::is_open(orders, facts, vip.group, now) {
-        return Verdict::ArpClosed;
+    match vip::asked(orders, facts, vip, ifindex, now) {
+        Asked::Closed => Verdict::ArpClosed,
+        Asked::ToStack => Verdict::ArpToStack,
+        Asked::Here => {
+            vip::answered(facts, vip, now);
+            Verdict::ArpAnswered
+        }
     }
-    if vip.bounce == 0 || vip.ifindex != ifindex {
-        return Verdict::ArpToStack;
-    }
-    let gate_facts = at!(facts.gates, vip.group);
-    if gate_facts.first_arp_at.get() == 0 {
-        gate_facts.first_arp_at.set(now);
-    }
-    Verdict::ArpAnswered
 }
 
 /// Somebody with another MAC address says that `vip` is his. That is a conflict only while we serve it.
@@ -107,18 +104,7 @@ pub fn on_foreign_claim<S: Sink>(
     now: u64,
     sink: &mut S,
 ) -> Verdict {
-    if !gate::is_open(orders, facts, vip.group, now) {
-        return Verdict::ArpOther;
-    }
-    sink.emit(Event {
-        at: now,
-        epoch: 0,
-        kind: EventKind::Conflict as u32,
-        node: 0,
-        group: vip.group,
-        detail: 0,
-    });
-    Verdict::ArpConflict
+    if vip::is_conflict(orders, facts, vip, now, sink) { Verdict::ArpConflict } else { Verdict::ArpOther }
 }
 
 #[cfg(test)]

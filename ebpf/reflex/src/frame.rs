@@ -15,7 +15,7 @@
 //! +--------+--------+--------+--------+--------+--------+--------+--------+
 //! |       configuration digest        |      hears      | status |  page  |  40
 //! +--------+--------+--------+--------+--------+--------+--------+--------+
-//! |     claim 0: epoch                | state  | flags  |  heir  | reason |  48
+//! |     claim 0: epoch                |why|stat| flags  |  heir  | sight  |  48
 //! +--------+--------+--------+--------+--------+--------+--------+--------+
 //! |                              claims 1 to 7                            |  56
 //! +--------+--------+--------+--------+--------+--------+--------+--------+
@@ -25,14 +25,14 @@
 //!
 //! Claim `i` is about group `page * 8 + i`. Nothing in a frame is believed before its MAC is.
 
-use crate::CLAIMS_PER_FRAME;
+use crate::{CLAIMS_PER_FRAME, Sight};
 
 /// Bytes of a frame.
 pub const FRAME_LEN: usize = 144;
 /// Bytes of it that the MAC covers.
 pub const SIGNED_LEN: usize = 112;
 /// Version of this layout; a frame of another one is not read.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 const MAGIC: [u8; 2] = *b"xb";
 
@@ -123,7 +123,8 @@ impl Frame {
         source, set_source, 5, u8);
     field!(/// Node that it is for.
         destination, set_destination, 6, u8);
-    field!(/// Link that the probe was sent on, in the prober's count.
+    field!(/// Link that the probe was sent on, in the prober's count: it tells the prober which of its probes a pong answers, and
+        /// whoever is asked which probes are new. Which link a probe came by the receiver sees for itself.
         link, set_link, 7, u8);
     field!(/// Life of the source.
         session, set_session, 8, u64);
@@ -150,10 +151,11 @@ impl Frame {
         let b = &self.bytes;
         Claim {
             epoch: u32::from_be_bytes([b[at], b[at + 1], b[at + 2], b[at + 3]]),
-            state: b[at + 4],
+            state: b[at + 4] & NIBBLE,
             flags: b[at + 5],
             heir: b[at + 6],
-            reason: b[at + 7],
+            reason: b[at + 4] >> 4,
+            sight: Sight(b[at + 7]),
         }
     }
 
@@ -167,10 +169,10 @@ impl Frame {
         b[at + 1] = epoch[1];
         b[at + 2] = epoch[2];
         b[at + 3] = epoch[3];
-        b[at + 4] = claim.state;
+        b[at + 4] = claim.fate();
         b[at + 5] = claim.flags;
         b[at + 6] = claim.heir;
-        b[at + 7] = claim.reason;
+        b[at + 7] = claim.sight.0;
     }
 }
 
@@ -196,15 +198,19 @@ impl Status {
 pub struct Claim {
     /// Highest epoch that it ever held the group with; 0: never.
     pub epoch: u32,
-    /// [`ClaimState`] as its number.
+    /// [`ClaimState`] as its number, below 16.
     pub state: u8,
-    /// [`Claim::WILLING`], [`Claim::ARMED`].
+    /// [`Claim::WILLING`], [`Claim::ARMED`], [`Claim::READY`].
     pub flags: u8,
     /// Node that it wants to hand the group to, plus one; 0: none.
     pub heir: u8,
-    /// Why it is fenced: [`crate::Reason`].
+    /// Why it is fenced: [`crate::Reason`], below 16.
     pub reason: u8,
+    /// What it can see of the group's network.
+    pub sight: Sight,
 }
+
+const NIBBLE: u8 = 15;
 
 /// What became of the highest epoch that a node held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -226,6 +232,9 @@ impl Claim {
     pub const WILLING: u8 = 1;
     /// The node's kernel is armed to take the group from the holder of the highest epoch that it heard of.
     pub const ARMED: u8 = 2;
+    /// The node was named as the heir and has the addresses up behind its shut gate, or nothing to prepare: it can serve
+    /// the moment its gate opens.
+    pub const READY: u8 = 4;
 
     /// The state; an unknown number of a later version reads as fenced: it does not serve.
     #[inline(always)]
@@ -239,15 +248,21 @@ impl Claim {
         }
     }
 
+    /// State and reason in one byte.
+    #[inline(always)]
+    const fn fate(self) -> u8 {
+        self.reason << 4 | self.state & NIBBLE
+    }
+
     /// As one word of [`crate::Facts::claims`].
     #[inline(always)]
     #[must_use]
     pub const fn pack(self) -> u64 {
         (self.epoch as u64) << 32
-            | (self.state as u64) << 24
+            | (self.fate() as u64) << 24
             | (self.flags as u64) << 16
             | (self.heir as u64) << 8
-            | self.reason as u64
+            | self.sight.0 as u64
     }
 
     /// From one word of [`crate::Facts::claims`].
@@ -257,10 +272,11 @@ impl Claim {
     pub const fn unpack(word: u64) -> Self {
         Self {
             epoch: (word >> 32) as u32,
-            state: (word >> 24) as u8,
+            state: (word >> 24) as u8 & NIBBLE,
             flags: (word >> 16) as u8,
             heir: (word >> 8) as u8,
-            reason: word as u8,
+            reason: (word >> 28) as u8 & NIBBLE,
+            sight: Sight(word as u8),
         }
     }
 }

@@ -125,9 +125,10 @@ pub fn claim(orders: &Orders, facts: &Facts, group: u32) -> Claim {
     let mut claim = Claim {
         epoch: held as u32,
         state: ClaimState::None as u8,
-        flags: plan.flags & Claim::WILLING,
+        flags: plan.flags & (Claim::WILLING | Claim::READY),
         heir: plan.heir,
         reason: 0,
+        sight: plan.sight,
     };
     if held != 0 {
         claim.state = if gate_orders.resigned.get() >= held {

@@ -23,13 +23,20 @@
 extern crate std;
 
 pub mod arp;
+pub mod checksum;
 pub mod frame;
 pub mod gate;
 mod groups;
+pub mod keys;
 pub mod layout;
 pub mod mac;
+pub mod nd;
 pub mod node;
+pub mod path;
+pub mod sight;
+pub mod strangers;
 pub mod verdict;
+mod vip;
 pub mod watch;
 pub mod word;
 
@@ -38,12 +45,15 @@ mod testing;
 
 pub use frame::{Claim, ClaimState, Frame, Kind, Status};
 pub use layout::{Facts, Orders};
+pub use sight::{Reach, Sight, Voice};
 pub use verdict::{Event, EventKind, Reason, Sink, Verdict};
 
 /// Nodes in a cluster, at most. The `hears` bitmap of a frame has this many bits.
 pub const NODES_MAX: usize = 16;
 /// Links between two nodes, at most.
 pub const LINKS_MAX: usize = 8;
+/// Own addresses that frames come to, at most.
+pub const ADDRESSES_MAX: usize = 16;
 /// Resource groups, at most: 128 pages of [`CLAIMS_PER_FRAME`].
 pub const GROUPS_MAX: usize = 1024;
 /// Claims that one frame carries: with the header they fill two SHA blocks to the last byte.
@@ -54,3 +64,9 @@ pub const PAGES_MAX: usize = GROUPS_MAX / CLAIMS_PER_FRAME;
 pub const KEYS_MAX: usize = 16;
 /// Buckets of the inter-arrival histogram: bucket `i` counts gaps below 2^(i+10) ns, the last one all above.
 pub const BUCKETS_MAX: usize = 24;
+/// Interfaces that may be in doubt at the same moment ([`Orders::doubts`]); a power of two.
+pub const DOUBTS_MAX: usize = 4;
+/// Hardware addresses of cluster nodes that are told from others while an interface is in doubt ([`Orders::macs`]).
+pub const MACS_MAX: usize = 32;
+/// Strangers that are remembered by their ARP ([`Facts::callers`]); a power of two.
+pub const CALLERS_MAX: usize = 16;

@@ -8,9 +8,10 @@ use crate::frame::{Claim, Frame, Kind, Status};
 use crate::gate;
 use crate::layout::{Facts, LinkFacts, NodeFacts, Orders, at};
 use crate::mac::{self, Scratch};
+use crate::path::{self, Ip};
 use crate::verdict::{Event, EventKind, Sink, Verdict};
 use crate::word::Word;
-use crate::{BUCKETS_MAX, CLAIMS_PER_FRAME, NODES_MAX, groups};
+use crate::{BUCKETS_MAX, CLAIMS_PER_FRAME, NODES_MAX, Sight, groups};
 
 /// The frame under work and what is known about its arrival: a per-CPU map value in the kernel.
 #[repr(C)]
@@ -22,10 +23,41 @@ pub struct Desk {
     pub now: u64,
     /// Interface that it came in by.
     pub ifindex: u64,
-    /// IPv4 address that it came from, its four bytes as they lie in a packet.
-    pub address: u64,
+    /// Hardware address that it came from, as [`crate::strangers::mac_word`] has it; 0: there is none, or it is not known.
+    pub mac: u64,
+    /// Address that it came from.
+    pub address: Ip,
+    /// 0: it came to us. Else to a broadcast or multicast address, which others hear as well: the index of its path, plus
+    /// one.
+    pub group: u64,
+    /// 1: it came over IPv6.
+    pub is_ipv6: u64,
+    /// The link that it came by, in this node's count, plus one; 0: as its sender says. See [`Self::find_link`].
+    pub link: u64,
     /// Room for the MAC.
     pub scratch: Scratch,
+}
+
+impl Desk {
+    /// Finds out by which link the frame came: by how it came, as the other fields say. Sender and receiver need not count
+    /// their links alike. Where no link fits, as when a packet took another way than its sender knows, what the frame says
+    /// counts.
+    #[inline(always)]
+    pub fn find_link(&mut self, orders: &Orders) {
+        self.link = match self.group {
+            0 => path::link_of_one(orders, self.ifindex, self.is_ipv6 != 0),
+            group => group,
+        };
+    }
+
+    /// The index of the link that a probe came by. That of a pong is the one that was asked by.
+    #[inline(always)]
+    fn came_by(&self) -> u8 {
+        match self.link {
+            0 => self.frame.link(),
+            link => (link - 1) as u8,
+        }
+    }
 }
 
 /// A node's newest word about itself, packed into [`NodeFacts::said`].
@@ -65,6 +97,15 @@ pub fn on_frame<S: Sink>(orders: &Orders, facts: &Facts, desk: &mut Desk, sink: 
     let Some(kind) = desk.frame.kind() else { return Verdict::BadFormat };
     let own = orders.own.get();
     let source = desk.frame.source();
+    if desk.group != 0 {
+        if u64::from(source) == own {
+            return Verdict::Echo;
+        }
+        let to = u64::from(desk.frame.destination());
+        if to != own && to < orders.nodes_len.get() {
+            return Verdict::ForOther;
+        }
+    }
     if u64::from(desk.frame.destination()) != own
         || u64::from(source) == own
         || u64::from(source) >= orders.nodes_len.get()
@@ -73,11 +114,10 @@ pub fn on_frame<S: Sink>(orders: &Orders, facts: &Facts, desk: &mut Desk, sink: 
         return Verdict::BadNode;
     }
     let node = at!(facts.nodes, source);
-    let key = at!(orders.keys, desk.frame.key());
-    if desk.frame.key() as usize >= orders.keys.len() || key.method == 0 {
+    let Some(key) = orders.accepted_key(desk.frame.key()) else {
         refuse(node, source, desk.now, sink);
         return Verdict::UnknownKey;
-    }
+    };
     if !mac::verify(key, &desk.frame, &mut desk.scratch) {
         refuse(node, source, desk.now, sink);
         return Verdict::BadMac;
@@ -108,11 +148,13 @@ fn refuse<S: Sink>(node: &NodeFacts, source: u8, now: u64, sink: &mut S) {
 fn on_probe<S: Sink>(orders: &Orders, facts: &Facts, desk: &mut Desk, sink: &mut S) -> Verdict {
     let source = desk.frame.source();
     let node = at!(facts.nodes, source);
-    let link = at!(node.links, desk.frame.link());
+    let came_by = desk.came_by();
+    let link = at!(node.links, came_by);
     let admitted = node.session.get() == desk.frame.session();
     if admitted {
-        // What it sent before it was admitted was not believed then, and is no newer now.
-        if desk.frame.at() < node.since.get() || !link.seen.raise(desk.frame.seq()) {
+        // What it sent before it was admitted was not believed then, and is no newer now. It counts by its own links.
+        let seen = &at!(node.links, desk.frame.link()).seen;
+        if desk.frame.at() < node.since.get() || !seen.raise(desk.frame.seq()) {
             return Verdict::Replayed;
         }
         if desk.frame.status() & Status::PONG_HEARD != 0 {
@@ -120,13 +162,13 @@ fn on_probe<S: Sink>(orders: &Orders, facts: &Facts, desk: &mut Desk, sink: &mut
         } else {
             link.unconfirmed.add(1);
         }
-        believe(orders, facts, desk, sink);
+        believe(orders, facts, desk, came_by, sink);
     } else {
         link.unconfirmed.add(1);
     }
     // Whoever asks is there: a survivor is alone no longer, even if it cannot tell yet who that is.
     let lease = gate::check_lease_strictly(orders, facts, desk.now, sink);
-    make_pong(orders, facts, desk, lease);
+    make_pong(orders, facts, desk, came_by, lease);
     if admitted { Verdict::ProbeAnswered } else { Verdict::ProbeUnproven }
 }
 
@@ -153,10 +195,21 @@ fn on_pong<S: Sink>(orders: &Orders, facts: &Facts, desk: &mut Desk, sink: &mut 
     link.answered_count.add(1);
     link.pong_at.set(desk.now);
     if seq == sent.sent.get() {
-        link.rtt.set(desk.now.saturating_sub(sent.sent_at.get()));
+        measure(link, desk.now.saturating_sub(sent.sent_at.get()));
     }
-    believe(orders, facts, desk, sink);
+    let asked_by = desk.frame.link();
+    believe(orders, facts, desk, asked_by, sink);
     Verdict::PongTaken
+}
+
+/// Notes a round trip, and how much it differs from the one before.
+#[inline(always)]
+fn measure(link: &LinkFacts, rtt: u64) {
+    let (before, jitter) = (link.rtt.get(), link.jitter.get());
+    if before != 0 {
+        link.jitter.set(jitter - jitter / 16 + before.abs_diff(rtt) / 16);
+    }
+    link.rtt.set(rtt);
 }
 
 /// A new life of a node: nothing that its last life said counts any more, and what that held is free.
@@ -193,20 +246,20 @@ fn admit<S: Sink>(orders: &Orders, facts: &Facts, desk: &Desk, sink: &mut S) {
     }
 }
 
-/// Stamps an authentic, fresh frame and acts on its words.
+/// Stamps an authentic, fresh frame for a link and acts on its words.
 #[inline(always)]
-fn believe<S: Sink>(orders: &Orders, facts: &Facts, desk: &Desk, sink: &mut S) {
+fn believe<S: Sink>(orders: &Orders, facts: &Facts, desk: &Desk, link_index: u8, sink: &mut S) {
     let (source, now) = (desk.frame.source(), desk.now);
     let node = at!(facts.nodes, source);
-    let link_index = desk.frame.link();
     let link = at!(node.links, link_index);
     let asked = at!(at!(orders.nodes, source).links, link_index).asked.get();
     stamp(link, desk, asked);
     let gap = now.saturating_sub(node.heard_at.get());
-    if node.heard_at.get() != 0 && gap > orders.warntime.get() {
+    if node.heard_at.get() != 0 && gap > orders.warntime_of(link_index) {
         sink.emit(Event { epoch: gap, ..event(EventKind::NodeLate, source, now) });
     }
     node.heard_at.set(now);
+    node.heard_until.raise(now.saturating_add(orders.deadtime_of(link_index)));
     if node.dead_at.get() != 0 {
         node.dead_at.set(0);
         facts.version.add(1);
@@ -253,6 +306,7 @@ fn stamp(link: &LinkFacts, desk: &Desk, asked: u64) {
     }
     link.heard_at.set(now);
     link.ifindex.set(desk.ifindex);
+    link.mac.set(desk.mac);
     link.address.set(desk.address);
     link.asked_when_heard.set(asked);
     link.received.add(1);
@@ -307,26 +361,35 @@ fn hear_claims<S: Sink>(orders: &Orders, facts: &Facts, desk: &Desk, sink: &mut 
     changed
 }
 
-/// Turns the probe on the desk into its pong, signed.
+/// Turns the probe on the desk, which came by link `came_by`, into its pong, signed. The link in it stays the sender's number.
 #[inline(always)]
-fn make_pong(orders: &Orders, facts: &Facts, desk: &mut Desk, lease: bool) {
+fn make_pong(orders: &Orders, facts: &Facts, desk: &mut Desk, came_by: u8, lease: bool) {
     let (to, from) = (desk.frame.source(), desk.frame.destination());
     let session = desk.frame.session();
     desk.frame.set_kind(Kind::Pong);
     desk.frame.set_source(from);
     desk.frame.set_destination(to);
     desk.frame.set_peer_session(session);
-    write_state(orders, facts, desk, lease);
+    write_state(orders, facts, desk, came_by, lease);
 }
 
+/// [`crate::layout::LinkOrders::asked_at`] while a probe that counts is on its way out: younger than any grace, so the watch
+/// does not count it yet.
+pub const BEING_SENT: u64 = u64::MAX;
+
 /// Writes a probe to `to` onto the desk, signed. `seq` must be one more than the last on this link. Run by whoever sends,
-/// so the orders are his to write.
+/// so the orders are his to write; what came of it he says by [`was_sent`].
 pub fn make_probe<S: Sink>(orders: &Orders, facts: &Facts, desk: &mut Desk, probe: &Probe, sink: &mut S) {
     desk.now = probe.now;
     let link = at!(at!(orders.nodes, probe.to).links, probe.link);
-    if link.asked.get() == 0 || probe.now.saturating_sub(link.asked_at.get()) >= orders.grace.get() {
-        link.asked_at.set(probe.now);
+    let asked_at = link.asked_at.get();
+    // Left so by an agent that was killed in the middle of it: that one is taken for this one.
+    if asked_at != BEING_SENT
+        && (asked_at == 0 || probe.now.saturating_sub(asked_at) >= orders.grace_of(probe.link))
+    {
+        // Before it is sent: whoever answers at once has answered this one too.
         link.asked.add(1);
+        link.asked_at.set(BEING_SENT);
     }
     let lease = gate::check_lease(orders, facts, probe.now, sink);
     desk.frame = Frame::default();
@@ -337,7 +400,46 @@ pub fn make_probe<S: Sink>(orders: &Orders, facts: &Facts, desk: &mut Desk, prob
     desk.frame.set_seq(probe.seq);
     desk.frame.set_page(probe.page);
     desk.frame.set_peer_session(at!(facts.nodes, probe.to).session.get());
-    write_state(orders, facts, desk, lease);
+    write_state(orders, facts, desk, probe.link, lease);
+}
+
+/// What came of the probe that was made last on its link: it went out, or it could not be sent and asked nobody.
+///
+/// A link by which nothing can be sent bears no witness, see [`crate::watch`]. When it can be sent by again, silence is
+/// asked for anew: what went unanswered before says nothing of the time between.
+pub fn was_sent(orders: &Orders, facts: &Facts, probe: &Probe, went: bool) {
+    let link = at!(at!(orders.nodes, probe.to).links, probe.link);
+    let counts = link.asked_at.get() == BEING_SENT;
+    if went {
+        link.failed.set(0);
+    } else if counts {
+        link.asked.set(link.asked.get().saturating_sub(1));
+        link.failed.add(1);
+        if link.failed.get() >= orders.unanswered_min_of(probe.link) {
+            ask_anew(orders, facts, probe.to, probe.link);
+        }
+    }
+    if counts {
+        link.asked_at.set(probe.now);
+    }
+}
+
+/// The link leads to that node no longer: somebody else is at the other end of the cable. As one by which nothing can be sent,
+/// it bears no witness until it does again.
+pub fn leads_elsewhere(orders: &Orders, facts: &Facts, to: u8, link: u8) {
+    let sent = at!(at!(orders.nodes, to).links, link);
+    if sent.asked.get() != 0 {
+        sent.failed.set(sent.failed.get().max(orders.unanswered_min_of(link).max(1)));
+        ask_anew(orders, facts, to, link);
+    }
+}
+
+/// What was asked since the node was last heard by the link counts no more.
+fn ask_anew(orders: &Orders, facts: &Facts, to: u8, link: u8) {
+    let sent = at!(at!(orders.nodes, to).links, link);
+    let heard = at!(at!(facts.nodes, to).links, link).asked_when_heard.get();
+    // Not down to 0: that is a link that was never in use.
+    sent.asked.set(sent.asked.get().min(heard.max(1)));
 }
 
 /// What is particular to one probe.
@@ -355,13 +457,14 @@ pub struct Probe {
     pub now: u64,
 }
 
-/// Writes what every frame says of its sender, and signs it. Destination, link and page are there already.
+/// Writes what every frame says of its sender, and signs it. Destination, link and page are there already; `goes_by` is the
+/// link in this node's count.
 #[inline(always)]
-fn write_state(orders: &Orders, facts: &Facts, desk: &mut Desk, lease: bool) {
+fn write_state(orders: &Orders, facts: &Facts, desk: &mut Desk, goes_by: u8, lease: bool) {
     let now = desk.now;
     let node = at!(facts.nodes, desk.frame.destination());
-    let link = at!(node.links, desk.frame.link());
-    let deadtime = orders.deadtime.get();
+    let link = at!(node.links, goes_by);
+    let deadtime = orders.deadtime_of(goes_by);
     let mut status = orders.status.get() as u8 & (Status::ACTIVE | Status::LEAVING);
     if lease {
         status |= Status::LEASE;
@@ -385,25 +488,26 @@ fn write_state(orders: &Orders, facts: &Facts, desk: &mut Desk, lease: bool) {
         if !plans {
             claim.flags = 0;
             claim.heir = 0;
+            claim.sight = Sight::default();
         }
         desk.frame.set_claim(i, claim);
     }
     let number = orders.key_current.get();
     desk.frame.set_key(number as u8);
-    mac::sign(at!(orders.keys, number), &mut desk.frame, &mut desk.scratch);
+    mac::sign(orders.signing_key(number), &mut desk.frame, &mut desk.scratch);
 }
 
-/// The nodes that this one heard within deadtime, bit by index.
+/// The nodes that this one heard on any link within that link's deadtime, bit by index.
 #[inline(always)]
 pub fn hears(orders: &Orders, facts: &Facts, now: u64) -> u16 {
-    let (len, deadtime) = (orders.nodes_len.get(), orders.deadtime.get());
+    let len = orders.nodes_len.get();
     let mut bits = 0u16;
     for i in 0..NODES_MAX {
         if i as u64 >= len {
             break;
         }
         let node = at!(facts.nodes, i);
-        if node.session.get() != 0 && now.saturating_sub(node.heard_at.get()) < deadtime {
+        if node.session.get() != 0 && now < node.heard_until.get() {
             bits |= 1 << i;
         }
     }

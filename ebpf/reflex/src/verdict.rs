@@ -25,7 +25,7 @@ pub enum Verdict {
     ArpOther = 8,
     /// To our port, but too short or too long for a frame, or in an IP fragment.
     BadLength = 9,
-    /// No frame of ours, or of another version.
+    /// No frame of ours, or of another version; or over IPv6 without a UDP checksum.
     BadFormat = 10,
     /// From or to a node that the configuration does not name.
     BadNode = 11,
@@ -41,10 +41,25 @@ pub enum Verdict {
     VipClosed = 16,
     /// From a VIP that is not served here, kept from leaving.
     EgressClosed = 17,
+    /// A frame to a broadcast or multicast address, for another node.
+    ForOther = 18,
+    /// A frame of our own, heard back from a broadcast or multicast address.
+    Echo = 19,
+    /// A neighbour solicitation for an IPv6 VIP that is served here, answered.
+    NdAnswered = 20,
+    /// One for a VIP that is not served here, dropped.
+    NdClosed = 21,
+    /// One for a VIP that is served here, left to the stack (`XDP_TX` untested, another interface, or of another form than
+    /// neighbours use).
+    NdToStack = 22,
+    /// Somebody else says that one of our IPv6 VIPs is his.
+    NdConflict = 23,
+    /// To a VIP that was handed to another node just now, passed on to it.
+    PassedOn = 24,
 }
 
 /// Number of verdicts: the size of the counter table.
-pub const VERDICTS: usize = 18;
+pub const VERDICTS: usize = 25;
 
 impl Verdict {
     /// All verdicts, in the order of their numbers.
@@ -67,6 +82,13 @@ impl Verdict {
         Self::Stale,
         Self::VipClosed,
         Self::EgressClosed,
+        Self::ForOther,
+        Self::Echo,
+        Self::NdAnswered,
+        Self::NdClosed,
+        Self::NdToStack,
+        Self::NdConflict,
+        Self::PassedOn,
     ];
 
     /// The name of the counter in `xbeat status`.
@@ -91,6 +113,13 @@ impl Verdict {
             Self::Stale => "stale",
             Self::VipClosed => "vip_closed",
             Self::EgressClosed => "egress_closed",
+            Self::ForOther => "for_other",
+            Self::Echo => "echo",
+            Self::NdAnswered => "nd_answered",
+            Self::NdClosed => "nd_closed",
+            Self::NdToStack => "nd_to_stack",
+            Self::NdConflict => "nd_conflict",
+            Self::PassedOn => "passed_on",
         }
     }
 }

@@ -1,10 +1,14 @@
 //! The watch: when is a node dead?
 //!
 //! Silence alone is no evidence: the watcher may have been asleep. A node is dead when, on every link in use,
-//! nothing authentic was heard for deadtime **and** the probes that were sent after the last thing heard
+//! nothing authentic was heard for that link's deadtime **and** the probes that were sent after the last thing heard
 //! stayed unanswered: three of them, or as many as fit into deadtime if that is fewer. A watcher that asked
 //! nothing declares nobody dead, nor does one that wakes and asks everything at once: what is sent within the time
 //! that an answer takes counts as one.
+//!
+//! A link is in use while probes can be sent by it. One by which as many as make a verdict could not be sent in a row
+//! bears no witness: it does not keep a node alive that is silent on the others, and proves nothing by itself. A watcher
+//! that can send by no link asks nobody, and declares nobody dead; the agent is told by [`is_cut_off`].
 
 use crate::LINKS_MAX;
 use crate::gate;
@@ -53,12 +57,13 @@ fn look_at_node<S: Sink>(orders: &Orders, facts: &Facts, node: u8, now: u64, sin
         // Half of deadtime: if it comes back and falls silent at once, its deadline is not missed.
         return at_least_min(deadtime / 2);
     }
-    let due = node_facts.heard_at.get().wrapping_add(deadtime);
+    let due = node_facts.heard_until.get();
     if now < due {
         return at_least_min(due - now);
     }
-    if !is_silent(orders, at!(orders.nodes, node), &node_facts.links, now) {
-        return at_least_min(orders.grace.get() / 2);
+    let until_silent = until_silent(orders, at!(orders.nodes, node), &node_facts.links, now);
+    if until_silent != 0 {
+        return at_least_min(until_silent);
     }
     node_facts.dead_at.set(now);
     facts.version.add(1);
@@ -79,36 +84,61 @@ fn at_least_min(ns: u64) -> u64 {
     if ns < LOOK_MIN_NS { LOOK_MIN_NS } else { ns }
 }
 
-/// Whether the node is silent on every link in use, and was asked on each.
+/// Whether nothing is known of node `node`: it was not heard for deadtime, and there is no link by which it can be asked.
+/// It may be off, or our cable pulled: the kernel decides nothing then.
+#[must_use]
+pub fn is_cut_off(orders: &Orders, facts: &Facts, node: u8, now: u64) -> bool {
+    let links = &at!(orders.nodes, node).links;
+    let fails = |(link, sent): (u8, &LinkOrders)| sent.failed.get() >= orders.unanswered_min_of(link).max(1);
+    now >= at!(facts.nodes, node).heard_until.get()
+        && (0..).zip(links).any(fails)
+        && (0..).zip(links).all(|(link, sent)| sent.asked.get() == 0 || fails((link, sent)))
+}
+
+/// 0 when the node is silent on every link, each by its own clock, and was asked on each by which it can be asked; else the
+/// time until that is worth another look, ns: half of the grace of the link that stands against it.
 #[inline(always)]
-fn is_silent(orders: &Orders, node: &NodeOrders, links: &[LinkFacts; LINKS_MAX], now: u64) -> bool {
-    if now < node.heard_elsewhere_until.get() {
-        return false;
-    }
+fn until_silent(orders: &Orders, node: &NodeOrders, links: &[LinkFacts; LINKS_MAX], now: u64) -> u64 {
     let mut asked = false;
-    for (sent, heard) in node.links.iter().zip(links) {
+    for link in 0..LINKS_MAX as u8 {
+        let (sent, heard) = (at!(node.links, link), at!(links, link));
         if sent.asked.get() == 0 {
             continue;
         }
-        if !is_link_silent(orders, sent, heard, now) {
-            return false;
+        let again = at_least_min(orders.grace_of(link) / 2);
+        if now.saturating_sub(heard.heard_at.get()) < orders.deadtime_of(link) {
+            return again;
+        }
+        let failed = sent.failed.get();
+        if failed != 0 && failed >= orders.unanswered_min_of(link) {
+            // Nothing leaves by it.
+            continue;
+        }
+        if !is_unanswered(orders, link, sent, heard, now) {
+            return again;
         }
         asked = true;
     }
-    asked
+    if asked { 0 } else { at_least_min(orders.grace.get() / 2) }
 }
 
+/// Whether nothing came over one link to one node for deadtime, although it was asked.
 #[inline(always)]
-fn is_link_silent(orders: &Orders, link: &LinkOrders, facts: &LinkFacts, now: u64) -> bool {
-    if now.saturating_sub(facts.heard_at.get()) < orders.deadtime.get() {
-        return false;
-    }
+#[must_use]
+pub fn is_link_silent(orders: &Orders, link: u8, sent: &LinkOrders, facts: &LinkFacts, now: u64) -> bool {
+    now.saturating_sub(facts.heard_at.get()) >= orders.deadtime_of(link)
+        && is_unanswered(orders, link, sent, facts, now)
+}
+
+/// Whether what was asked over the link since it was last heard is enough to count as unanswered.
+#[inline(always)]
+fn is_unanswered(orders: &Orders, link: u8, sent: &LinkOrders, facts: &LinkFacts, now: u64) -> bool {
     // The last one counts only when there was time to answer it.
-    let mut asked = link.asked.get();
-    if now.saturating_sub(link.asked_at.get()) < orders.grace.get() {
+    let mut asked = sent.asked.get();
+    if now.saturating_sub(sent.asked_at.get()) < orders.grace_of(link) {
         asked = asked.saturating_sub(1);
     }
-    asked.saturating_sub(facts.asked_when_heard.get()) >= orders.unanswered_min.get()
+    asked.saturating_sub(facts.asked_when_heard.get()) >= orders.unanswered_min_of(link)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::testing::{MS, Tables};
+use crate::{Event, EventKind};
 
 const CLIENT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0xc1];
 const OUR_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0x0a];
@@ -16,7 +17,7 @@ const REQUEST: [u8; ARP_LEN] = [
 ];
 
 fn vip() -> Vip {
-    Vip { group: 2, ifindex: 5, mac: OUR_MAC, ready: 1, bounce: 1 }
+    Vip { group: 2, ifindex: 5, mac: OUR_MAC, ready: 1, bounce: 1, ..Vip::default() }
 }
 
 /// A node that serves group 2 until 10 ms.

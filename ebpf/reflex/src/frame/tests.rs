@@ -3,12 +3,8 @@ use proptest::prelude::*;
 use super::*;
 
 fn any_claim() -> impl Strategy<Value = Claim> {
-    any::<(u32, u8, u8, u8, u8)>().prop_map(|(epoch, state, flags, heir, reason)| Claim {
-        epoch,
-        state,
-        flags,
-        heir,
-        reason,
+    (any::<(u32, u8, u8, u8)>(), 0u8..16, 0u8..16).prop_map(|((epoch, flags, heir, sight), state, reason)| {
+        Claim { epoch, state, flags, heir, reason, sight: Sight(sight) }
     })
 }
 
@@ -32,10 +28,12 @@ fn every_field_lies_where_the_drawing_says() {
     for slot in 0..CLAIMS_PER_FRAME {
         let at = 0x30 + 8 * slot as u8;
         let epoch = u32::from_be_bytes([at, at + 1, at + 2, at + 3]);
-        frame.set_claim(slot, Claim { epoch, state: at + 4, flags: at + 5, heir: at + 6, reason: at + 7 });
+        let (state, reason) = ((at + 4) & 15, (at + 4) >> 4);
+        let (flags, heir, sight) = (at + 5, at + 6, Sight(at + 7));
+        frame.set_claim(slot, Claim { epoch, state, flags, heir, reason, sight });
     }
 
-    assert_eq!(frame.bytes[..4], [b'x', b'b', 1, 1]);
+    assert_eq!(frame.bytes[..4], [b'x', b'b', 2, 1]);
     for (at, byte) in frame.bytes.iter().enumerate().take(SIGNED_LEN).skip(4) {
         assert_eq!(usize::from(*byte), at, "byte {at}");
     }
@@ -51,8 +49,8 @@ fn a_frame_of_another_magic_version_or_kind_has_no_kind() {
         (3, 3, None),
         (0, b'X', None),
         (1, b'B', None),
-        (2, 0, None),
-        (2, 2, None),
+        (2, 1, None),
+        (2, 3, None),
     ] {
         let mut frame = Frame::default();
         frame.set_kind(Kind::Probe);
@@ -70,7 +68,7 @@ fn an_unknown_state_reads_as_fenced() {
         assert_eq!(state as u8, number);
     }
     assert_eq!(Claim { state: 4, ..Claim::default() }.state(), ClaimState::Fenced);
-    assert_eq!(Claim { state: 255, ..Claim::default() }.state(), ClaimState::Fenced);
+    assert_eq!(Claim { state: 15, ..Claim::default() }.state(), ClaimState::Fenced);
 }
 
 proptest! {

@@ -260,15 +260,17 @@ fn a_claim_says_what_was_held_planned_and_armed() {
     let mut tables = leased();
     assert_eq!(tables.claim(0), Claim::default());
 
-    let plan = Claim { flags: 0xff, heir: 3, epoch: 9, state: 9, reason: 9 };
+    let sight = crate::Sight(0x73);
+    let plan = Claim { flags: 0xff, heir: 3, epoch: 9, state: 9, reason: 9, sight };
     tables.gate(0).0.plan.set(plan.pack());
     let said = tables.claim(0);
-    assert_eq!(said, Claim { flags: Claim::WILLING, heir: 3, ..Claim::default() }, "only flag and heir");
+    let planned = Claim::WILLING | Claim::READY;
+    assert_eq!(said, Claim { flags: planned, heir: 3, sight, ..Claim::default() }, "plans alone");
 
     tables.arm(0, 0, 6);
-    assert_eq!(tables.claim(0).flags, Claim::WILLING | Claim::ARMED);
+    assert_eq!(tables.claim(0).flags, planned | Claim::ARMED);
     tables.hear(0, 0, ClaimState::Open, 6, MS);
-    assert_eq!(tables.claim(0).flags, Claim::WILLING, "armed in vain is not armed");
+    assert_eq!(tables.claim(0).flags, planned, "armed in vain is not armed");
 
     tables.gate(0).0.granted.set(7);
     tables.gate(0).0.resigned.set(7);

@@ -3,6 +3,7 @@
 mod admission;
 mod believed;
 mod forged;
+mod links;
 mod moves;
 mod replayed;
 mod survivor;

@@ -17,6 +17,7 @@ struct Link {
     asked_at: u64,
     heard_at: u64,
     asked_when_heard: u64,
+    failed: u64,
 }
 
 /// Node 0 that watches node 1 with these links; admitted, heard when the last link heard it.
@@ -26,9 +27,11 @@ fn watching(links: &[Link]) -> Tables {
     let facts = &tables.facts.nodes[1];
     facts.session.set(0xb1);
     facts.heard_at.set(links.iter().map(|link| link.heard_at).max().unwrap_or(0));
+    facts.heard_until.set(facts.heard_at.get() + tables.orders.deadtime.get());
     for (i, link) in links.iter().enumerate() {
         tables.orders.nodes[1].links[i].asked.set(link.asked);
         tables.orders.nodes[1].links[i].asked_at.set(link.asked_at);
+        tables.orders.nodes[1].links[i].failed.set(link.failed);
         facts.links[i].heard_at.set(link.heard_at);
         facts.links[i].asked_when_heard.set(link.asked_when_heard);
     }
@@ -45,7 +48,10 @@ fn is_dead(tables: &Tables) -> bool {
 }
 
 /// Heard at 10 ms; three probes since, the last at 13 ms.
-const SILENT: Link = Link { asked: 13, asked_at: 13 * MS, heard_at: 10 * MS, asked_when_heard: 10 };
+const SILENT: Link =
+    Link { asked: 13, asked_at: 13 * MS, heard_at: 10 * MS, asked_when_heard: 10, failed: 0 };
+/// Heard at 10 ms; nothing could be sent since.
+const CUT_OFF: Link = Link { asked: 10, failed: 3, ..SILENT };
 
 #[test]
 fn verdicts() {
@@ -70,11 +76,30 @@ fn verdicts() {
             due,
             true,
         ),
+        ("nothing could be sent", vec![CUT_OFF], 3_600_000 * MS, false),
+        ("nothing could be sent by either", vec![CUT_OFF, CUT_OFF], 3_600_000 * MS, false),
+        ("one is silent, nothing can be sent by the other", vec![SILENT, CUT_OFF], due, true),
+        ("the same the other way round", vec![CUT_OFF, SILENT], due, true),
+        (
+            "it is heard where nothing can be sent",
+            vec![SILENT, Link { heard_at: 12 * MS, ..CUT_OFF }],
+            due,
+            false,
+        ),
+        (
+            "two that could not be sent prove no dead link",
+            vec![SILENT, Link { failed: 2, ..CUT_OFF }],
+            due,
+            false,
+        ),
+        ("nothing could be sent, also after three that went", vec![Link { failed: 3, ..SILENT }], due, false),
     ] {
         let mut tables = watching(&links);
         let next = look_at(&mut tables, now);
         assert_eq!(is_dead(&tables), dead, "{name}");
         assert_eq!(tables.count(EventKind::NodeDead), usize::from(dead), "{name}");
+        let cut_off = !dead && name.starts_with("nothing could be sent");
+        assert_eq!(is_cut_off(&tables.orders, &tables.facts, 1, now), cut_off, "{name}");
         assert!((LOOK_MIN_NS..=3 * MS).contains(&next), "{name}: looks again in {next} ns");
     }
 }
@@ -90,7 +115,11 @@ fn the_next_look_comes_when_it_can_matter() {
         ("half of deadtime, when it is dead", |t| t.facts.nodes[1].dead_at.set(1), 20 * MS, 3 * MS / 2),
         (
             "no busy loop, when times are 0",
-            |t| (t.orders.deadtime.set(0), t.orders.grace.set(0)).0,
+            |t| {
+                t.orders.deadtime.set(0);
+                t.orders.grace.set(0);
+                t.facts.nodes[1].heard_until.set(10 * MS);
+            },
             MS,
             9 * MS,
         ),
@@ -104,13 +133,104 @@ fn the_next_look_comes_when_it_can_matter() {
     assert_eq!(look_at(&mut tables, 14 * MS), 3 * MS / 2, "just declared dead");
 }
 
+/// Link 1 is a line with a clock of its own: a probe every 20 ms, deadtime 60 ms, an answer takes up to 10 ms.
+fn with_a_line(tables: Tables) -> Tables {
+    give_line(&tables);
+    tables
+}
+
+fn give_line(tables: &Tables) {
+    let times = &tables.orders.links[1];
+    times.deadtime.set(60 * MS);
+    times.unanswered_min.set(3);
+    times.grace.set(10 * MS);
+}
+
+/// Heard over the line at 10 ms; asked there at 30, 50 and 70.
+const LINE: Link = Link { asked: 4, asked_at: 70 * MS, heard_at: 10 * MS, asked_when_heard: 1, failed: 0 };
+
 #[test]
-fn a_node_heard_over_serial_is_not_dead() {
-    let mut tables = watching(&[SILENT]);
-    tables.orders.nodes[1].heard_elsewhere_until.set(50 * MS);
-    look_at(&mut tables, 50 * MS - 1);
-    assert!(!is_dead(&tables));
-    look_at(&mut tables, 50 * MS);
+fn each_link_is_silent_by_its_own_clock() {
+    let lost = Link { asked: 2_000, asked_at: 80 * MS, ..SILENT };
+    for (name, links, heard_until, now, dead) in [
+        ("both silent, each for its time", [lost, LINE], 70 * MS, 80 * MS, true),
+        ("the line's deadtime is not over", [lost, LINE], 70 * MS, 70 * MS - 1, false),
+        ("the answer to its last probe may be on its way", [lost, LINE], 70 * MS, 80 * MS - 1, false),
+        ("the line was asked too little", [lost, Link { asked: 3, ..LINE }], 70 * MS, 500 * MS, false),
+        ("the line was never opened", [lost, Link { failed: 9, ..Link::default() }], 13 * MS, 80 * MS, true),
+        (
+            "the line broke, and its deadtime is over",
+            [lost, Link { asked: 2, failed: 3, ..LINE }],
+            70 * MS,
+            71 * MS,
+            true,
+        ),
+        (
+            "the line broke, and it is not",
+            [lost, Link { asked: 2, failed: 3, ..LINE }],
+            60 * MS,
+            69 * MS,
+            false,
+        ),
+        (
+            "two probes only found the line broken",
+            [lost, Link { asked: 2, failed: 2, ..LINE }],
+            70 * MS,
+            500 * MS,
+            false,
+        ),
+        ("the line alone is heard", [lost, Link { heard_at: 40 * MS, ..LINE }], 100 * MS, 99 * MS, false),
+    ] {
+        let mut tables = with_a_line(watching(&links));
+        tables.facts.nodes[1].heard_until.set(heard_until);
+        tables.arm(0, 1, 6);
+        look_at(&mut tables, now);
+        assert_eq!(is_dead(&tables), dead, "{name}");
+        assert_eq!(tables.is_open(0, now), dead, "{name}");
+    }
+}
+
+#[test]
+fn the_next_look_waits_for_the_slow_line() {
+    let mut tables = with_a_line(watching(&[SILENT, Link { heard_at: 12 * MS, ..LINE }]));
+    tables.facts.nodes[1].heard_until.set(72 * MS);
+    assert_eq!(look_at(&mut tables, 20 * MS), 52 * MS, "until its deadtime is over");
+    assert_eq!(look_at(&mut tables, 75 * MS), 5 * MS, "twice in its grace");
+}
+
+/// By real frames: what comes over the line holds the verdict for the line's deadtime, and the sender is heard so long.
+#[test]
+fn a_node_heard_over_a_slow_line_lives_for_the_deadtime_of_that_line() {
+    let mut run = Run::new(&[MS / 50, MS]);
+    give_line(&run.a.tables);
+    give_line(&run.b.tables);
+    ask(&mut run.a, &mut run.b, 1, MS);
+    let heard = run.a.facts_of(1).heard_until.get();
+    assert_eq!(heard, run.a.facts_of(1).links[1].heard_at.get() + 60 * MS);
+    for (now, hears) in [(heard - 1, 0b10), (heard, 0)] {
+        assert_eq!(crate::node::hears(&run.a.tables.orders, &run.a.tables.facts, now), hears);
+    }
+    // Asked a thousand times on the network in vain: the line says that it lives, until it was silent and asked itself.
+    for ms in 2..59 {
+        run.a.probe(1, 0, ms * MS);
+        look_at(&mut run.a.tables, ms * MS);
+        assert!(!is_dead(&run.a.tables));
+    }
+    for ms in [60, 80, 100] {
+        assert!(!is_dead(&run.a.tables));
+        run.a.probe(1, 0, ms * MS);
+        run.a.probe(1, 1, ms * MS);
+        look_at(&mut run.a.tables, ms * MS + 10 * MS);
+    }
+    assert!(is_dead(&run.a.tables));
+}
+
+#[test]
+fn a_link_with_a_shorter_time_of_its_own_does_not_wait_for_the_others() {
+    let mut tables = watching(&[Link { heard_at: 11 * MS, ..SILENT }]);
+    tables.orders.links[0].deadtime.set(MS);
+    tables.facts.nodes[1].heard_until.set(12 * MS);
+    look_at(&mut tables, 13 * MS + GRACE);
     assert!(is_dead(&tables));
 }
 
@@ -330,5 +450,97 @@ proptest! {
         run.b_probes = false;
         let dead = run.until(60 * MS, |now| !a_sleeps[(now / MS) as usize], |_| true);
         prop_assert_eq!(dead, None);
+    }
+}
+
+/// What is asked and sent by turns: `went` says which probes left, one per keepalive.
+fn asked_after(went: &[bool]) -> (u64, u64) {
+    let mut a = Node::new(0, 0xa1);
+    for (i, went) in (0..).zip(went) {
+        a.send(1, 0, (100 + i) * MS, *went);
+    }
+    let link = &a.tables.orders.nodes[1].links[0];
+    (link.asked.get(), link.failed.get())
+}
+
+#[test]
+fn what_could_not_be_sent_asks_nobody() {
+    assert_eq!(asked_after(&[true; 4]), (4, 0));
+    assert_eq!(asked_after(&[false; 4]), (0, 4));
+    assert_eq!(asked_after(&[true, true, false, false]), (2, 2));
+    assert_eq!(asked_after(&[false, false, true]), (1, 0), "the link works again");
+    assert_eq!(asked_after(&[true, false, true, false, true]), (3, 0));
+}
+
+/// Its pong may come before the sender knows that it went.
+#[test]
+fn a_probe_on_its_way_out_counts_as_answered_by_its_pong_and_as_asked_when_it_went() {
+    let (mut a, mut b) = (Node::new(0, 0xa1), Node::new(1, 0xb1));
+    ask(&mut a, &mut b, 0, MS);
+    for i in 0..3 {
+        a.send(1, 0, (10 + i) * MS, true);
+    }
+    let probe = a.make(1, 0, 13 * MS);
+    look_at(&mut a.tables, 13 * MS);
+    assert!(is_dead(&a.tables), "three were asked before");
+    let mut run = Run::new(&[MS / 50]);
+    run.a.send(1, 0, 10 * MS, true);
+    run.a.send(1, 0, 11 * MS, true);
+    run.a.make(1, 0, 12 * MS);
+    look_at(&mut run.a.tables, 60 * MS);
+    assert!(!is_dead(&run.a.tables), "the third may never have left");
+    let (_, pong) = b.receive(&probe, 13 * MS);
+    a.receive(&pong.unwrap(), 13 * MS);
+    let facts = &a.tables.facts.nodes[1].links[0];
+    assert_eq!(facts.asked_when_heard.get(), a.tables.orders.nodes[1].links[0].asked.get());
+}
+
+/// The agent was killed between making a probe and knowing what came of it.
+#[test]
+fn a_probe_whose_sender_died_is_no_obstacle_to_the_next() {
+    let mut a = Node::new(0, 0xa1);
+    a.send(1, 0, MS, true);
+    a.make(1, 0, 2 * MS);
+    for i in 3..6 {
+        a.send(1, 0, i * MS, true);
+    }
+    let link = &a.tables.orders.nodes[1].links[0];
+    assert_eq!((link.asked.get(), link.asked_at.get()), (4, 5 * MS), "the one in between is not counted");
+}
+
+/// A node that lost its only cable: the other one lives, and serves.
+#[test]
+fn who_can_send_nothing_takes_nothing_over() {
+    let (mut a, mut b) = (Node::new(0, 0xa1), Node::new(1, 0xb1));
+    ask(&mut a, &mut b, 0, MS);
+    a.tables.arm(0, 1, 6);
+    for i in 2..500 {
+        a.send(1, 0, i * MS, false);
+        look_at(&mut a.tables, i * MS + MS / 2);
+    }
+    assert!(!is_dead(&a.tables) && !a.tables.is_open(0, 500 * MS));
+    // The other link is cut on the way: that is silence, and probes go out.
+    for i in 500..504 {
+        a.send(1, 1, i * MS, true);
+        a.send(1, 0, i * MS, false);
+        look_at(&mut a.tables, i * MS + MS / 2);
+    }
+    assert!(is_dead(&a.tables) && a.tables.is_open(0, 504 * MS));
+}
+
+/// Found by the simulator: a cable is plugged in again long after three probes went by it in vain.
+#[test]
+fn what_went_unanswered_before_a_cut_proves_nothing_after_it() {
+    let (mut a, mut b) = (Node::new(0, 0xa1), Node::new(1, 0xb1));
+    ask(&mut a, &mut b, 0, MS);
+    let third = MS / 3;
+    (1..=3).for_each(|i| a.send(1, 0, MS + i * third, true));
+    (4..=20).for_each(|i| a.send(1, 0, MS + i * third, false));
+    look_at(&mut a.tables, 50 * MS);
+    assert!(!is_dead(&a.tables), "it cannot be asked");
+    for (sent, dead) in [(100, false), (101, false), (102, true)] {
+        a.send(1, 0, sent * MS, true);
+        look_at(&mut a.tables, sent * MS + MS / 2);
+        assert_eq!(is_dead(&a.tables), dead, "{sent} ms");
     }
 }

@@ -4,8 +4,8 @@ use std::vec::Vec;
 
 use crate::frame::{Frame, Kind, Status};
 use crate::layout::{Key, NodeFacts};
-use crate::mac::{self, Scratch};
-use crate::node::{Desk, Probe, make_probe, on_frame};
+use crate::mac;
+use crate::node::{Desk, Probe, make_probe, on_frame, was_sent};
 use crate::testing::{MS, Tables};
 use crate::verdict::Verdict;
 
@@ -28,8 +28,8 @@ impl Node {
         tables.orders.status.set(Status::ACTIVE.into());
         tables.orders.key_current.set(1);
         tables.orders.lease_until.set(u64::MAX);
-        let mut node = Self { tables };
-        node.tables.orders.keys[1] = key();
+        let node = Self { tables };
+        node.tables.orders.set_key(1, &key());
         node
     }
 
@@ -47,6 +47,27 @@ impl Node {
     }
 
     pub(crate) fn probe_page(&mut self, to: u8, link: u8, page: u8, now: u64) -> Frame {
+        let frame = self.make_page(to, link, page, now);
+        self.was_sent(to, link, now, true);
+        frame
+    }
+
+    /// Makes the next probe, of page 0, and sends it into the void.
+    pub(crate) fn send(&mut self, to: u8, link: u8, now: u64, went: bool) {
+        self.make(to, link, now);
+        self.was_sent(to, link, now, went);
+    }
+
+    /// Makes the next probe, of page 0; what came of it is not known yet.
+    pub(crate) fn make(&mut self, to: u8, link: u8, now: u64) -> Frame {
+        self.make_page(to, link, 0, now)
+    }
+
+    fn was_sent(&self, to: u8, link: u8, now: u64, went: bool) {
+        was_sent(&self.tables.orders, &self.tables.facts, &Probe { to, link, seq: 0, page: 0, now }, went);
+    }
+
+    fn make_page(&mut self, to: u8, link: u8, page: u8, now: u64) -> Frame {
         let sent = &self.tables.orders.nodes[usize::from(to)].links[usize::from(link)];
         let seq = sent.sent.get() + 1;
         sent.sent.set(seq);
@@ -58,9 +79,20 @@ impl Node {
         desk.frame
     }
 
-    /// Receives a frame; the pong, if there is one.
+    /// Receives a frame by the link that it names; the pong, if there is one.
     pub(crate) fn receive(&mut self, frame: &Frame, now: u64) -> (Verdict, Option<Frame>) {
-        let mut desk = Desk { frame: *frame, now, ifindex: 3, address: 0, scratch: Scratch::default() };
+        self.receive_by(None, frame, now)
+    }
+
+    /// The same by that link of this node, whatever its sender calls it.
+    pub(crate) fn receive_by(
+        &mut self,
+        link: Option<u8>,
+        frame: &Frame,
+        now: u64,
+    ) -> (Verdict, Option<Frame>) {
+        let link = link.map_or(0, |link| u64::from(link) + 1);
+        let mut desk = Desk { frame: *frame, now, ifindex: 3, link, ..Desk::default() };
         let events = &mut self.tables.events;
         let verdict = on_frame(&self.tables.orders, &self.tables.facts, &mut desk, &mut |e| events.push(e));
         let answers = matches!(verdict, Verdict::ProbeAnswered | Verdict::ProbeUnproven);
