@@ -1,6 +1,7 @@
 //! Everything that the election can ask of the world.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use reflex::gate::Armed;
 use reflex::{Claim, Reason};
@@ -32,7 +33,7 @@ pub enum Action {
         /// From whom, with which epoch.
         armed: Option<Armed>,
     },
-    /// Order: what frames say of our plans for the group. Only flags and heir count.
+    /// Order: what frames say of our plans for the group. Only flags, heir and sight count.
     Plan {
         /// Which group.
         group: GroupId,
@@ -47,6 +48,9 @@ pub enum Action {
     Start(GroupId),
     /// Stop the group's resources, also when a start is under way.
     Stop(GroupId),
+    /// Bring up the addresses that the group begins with, and take down all else of it, whatever is up now: the gate
+    /// decides whether they serve. Only for groups that [may be up on two nodes](crate::GroupConfig::hands_over).
+    Ready(GroupId),
     /// Announce the group's addresses again: somebody else may have announced them meanwhile.
     Announce(GroupId),
     /// Ask ARP whether somebody serves the group's addresses; answer with [`crate::Input::Asked`].
@@ -55,13 +59,73 @@ pub enum Action {
     Reply {
         /// The command's id.
         id: u64,
-        /// In words for a person.
-        result: Result<String, String>,
+        /// What came of it.
+        result: Result<Done, Refusal>,
     },
     /// Something that a person wants to know.
     Note(Note),
     /// Everything is handed over: end.
     Exit,
+}
+
+/// How a command was carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Done {
+    /// As it was meant.
+    Done,
+    /// This node serves none of the groups that it was to give.
+    NothingToGive,
+    /// This node serves all the groups that it was to take.
+    NothingToTake,
+    /// This node holds nothing any more and ends.
+    Stopped,
+}
+
+/// Why a command was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub enum Refusal {
+    /// No other node is up that could have the group.
+    Nobody {
+        /// Which.
+        group: GroupId,
+    },
+    /// Another node is up, but does not want the group now.
+    Unwilling {
+        /// Which.
+        group: GroupId,
+        /// Who.
+        node: NodeId,
+    },
+    /// The heir did not get ready; the group stays.
+    NotReady {
+        /// Which.
+        group: GroupId,
+        /// Who.
+        node: NodeId,
+    },
+    /// The heir was given the group and did not take it.
+    NotTaken {
+        /// Which.
+        group: GroupId,
+        /// Who.
+        node: NodeId,
+    },
+    /// Its holder did not give the group to this node in time.
+    NotGiven {
+        /// Which.
+        group: GroupId,
+    },
+    /// Its resources failed here.
+    Failed {
+        /// Whose.
+        group: GroupId,
+        /// What, in words for a person.
+        what: String,
+    },
+    /// This node was stopped meanwhile.
+    Stopped,
 }
 
 /// What happened, for logs and events.
@@ -72,6 +136,18 @@ pub enum Note {
     Active {
         /// Not every node was heard.
         alone: bool,
+    },
+    /// This node serves groups and does not hear these nodes, which never said that they go: they may serve, too.
+    MayNotBeAlone {
+        /// All that are not heard.
+        nodes: Vec<NodeId>,
+    },
+    /// That is over.
+    NotAlone {
+        /// Who was not heard.
+        nodes: Vec<NodeId>,
+        /// This node serves something nevertheless: it heard them, or they have gone.
+        serves: bool,
     },
     /// The start waits although initdead has passed, because of a node whose key or configuration differs.
     Held {
@@ -138,6 +214,13 @@ pub enum Note {
     Started(GroupId),
     /// The resources of a group are down.
     Stopped(GroupId),
+    /// A resource of a group that is up here died, and no other node can take the group; `None`: it runs again.
+    Ailing {
+        /// Whose.
+        group: GroupId,
+        /// What is wrong.
+        what: Option<String>,
+    },
     /// Resources could not be started or stopped.
     Failed {
         /// Whose.

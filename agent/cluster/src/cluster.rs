@@ -5,16 +5,15 @@ mod orders;
 mod steps;
 
 use alloc::collections::VecDeque;
-use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use reflex::{Claim, Status};
+use reflex::{Claim, ClaimState, Status};
 
-use crate::action::{Action, Note};
-use crate::group::{Asked, Group, Phase};
-use crate::input::{GateView, Input, NodeView};
-use crate::view::{Config, GroupReport};
+use crate::action::{Action, Done, Note, Refusal};
+use crate::group::{Asked, Group, Phase, Why};
+use crate::input::{Input, NodeView};
+use crate::view::{Config, GroupReport, Held};
 use crate::{GroupId, Instant, NodeId};
 
 /// How long a heir gets to arm its kernel, and then to claim what it was given: this, or deadtime if that is
@@ -44,6 +43,8 @@ pub struct Cluster {
     /// The commands that made this node leave.
     stops: Vec<u64>,
     exited: bool,
+    /// Nodes that may serve beside this one, which serves and does not hear them.
+    unheard: Vec<NodeId>,
 }
 
 impl Cluster {
@@ -67,6 +68,7 @@ impl Cluster {
             actions: VecDeque::new(),
             stops: Vec::new(),
             exited: false,
+            unheard: Vec::new(),
         };
         cluster.evaluate(now);
         cluster
@@ -74,11 +76,10 @@ impl Cluster {
 
     /// Goes on where an earlier agent of this node stopped: with these gates open and their resources up or down. To be
     /// called before the first input.
-    pub fn resume(&mut self, now: Instant, held: Vec<(GroupId, GateView, Phase)>) {
-        for (id, gate, phase) in held {
-            if let Some(group) = self.groups.get_mut(id as usize) {
-                group.gate = gate;
-                group.phase = phase;
+    pub fn resume(&mut self, now: Instant, held: Vec<Held>) {
+        for held in held {
+            if let Some(group) = self.groups.get_mut(held.group as usize) {
+                (group.gate, group.phase, group.stays) = (held.gate, held.phase, held.stays);
             }
         }
         for group in &mut self.groups {
@@ -119,13 +120,29 @@ impl Cluster {
             }
             Input::Gate { group, gate } => self.on_gate(group, gate),
             Input::Done { group, operation, outcome } => self.on_done(group, operation, outcome),
+            Input::Monitored { group, outcome } => self.on_monitored(group, outcome),
             Input::Reach { group, up } => {
                 if let Some(group) = self.groups.get_mut(group as usize) {
+                    if group.unreachable && up {
+                        // What was found out before counts no more.
+                        (group.was_unreachable, group.asked) = (true, Asked::No);
+                    }
                     group.unreachable = !up;
+                }
+            }
+            Input::Sight { group, sight } => {
+                if let Some(group) = self.groups.get_mut(group as usize) {
+                    group.sight = sight;
                 }
             }
             Input::Asked { group, answered } => self.on_asked(now, group, answered),
             Input::Command { id, command } => self.on_command(now, id, command),
+            Input::Rules { auto_failback, initdead, deadtime, damping } => {
+                if auto_failback && !self.config.auto_failback {
+                    self.groups.iter_mut().for_each(|group| group.failback_due = false);
+                }
+                self.config = Config { auto_failback, initdead, deadtime, damping, ..self.config.clone() };
+            }
             Input::Timeout => {}
         }
         self.evaluate(now);
@@ -148,7 +165,8 @@ impl Cluster {
             };
             let free = group.free_since.map(|since| since.saturating_add(self.patience()));
             let failback = group.failback_due.then_some(group.failback_after);
-            [group.moving.as_ref().map(|m| m.until), group.wanted_until, asked, free, failback]
+            let outseen = group.outseen.map(|(_, voice, since)| since.saturating_add(self.damping(voice)));
+            [group.moving.as_ref().map(|m| m.until), group.wanted_until, asked, free, failback, outseen]
         });
         groups.flatten().chain(start).chain(self.resumed).filter(|&at| at > self.seen_at).min()
     }
@@ -165,6 +183,19 @@ impl Cluster {
         self.leaving
     }
 
+    /// Whether another node claims a group that is served here.
+    fn serves_too(&self, node: NodeId) -> bool {
+        (0..)
+            .zip(&self.groups)
+            .any(|(id, group)| group.gate.open && self.claim(node, id).state() == ClaimState::Open)
+    }
+
+    /// The nodes that may serve beside this one: it serves, does not hear them, and they never said that they go.
+    #[must_use]
+    pub fn unheard(&self) -> &[NodeId] {
+        &self.unheard
+    }
+
     /// How the groups stand.
     #[must_use]
     pub fn report(&self) -> Vec<GroupReport> {
@@ -178,10 +209,19 @@ impl Cluster {
                     epoch: holder.map_or(group.gate.held, |holder| holder.epoch),
                     phase: group.phase,
                     heir: holder.and_then(|holder| self.heir(id, holder.node)),
-                    failure: group.failure.clone(),
+                    better: holder.and_then(|holder| self.better(id, holder.node)).map(|(node, _)| node),
+                    failure: group.failure.clone().or_else(|| group.ailing.clone()),
+                    stays: self.stays(group),
                 }
             })
             .collect()
+    }
+
+    /// The life of its home node in which the group does not go back to it.
+    fn stays(&self, group: &Group) -> Option<u64> {
+        let home = self.view(group.home);
+        let goes = group.failback_due || group.moving.as_ref().is_some_and(|m| m.why == Why::Failback);
+        (!goes && group.home != self.config.own && home.alive && !home.starved).then_some(home.session)
     }
 
     fn act(&mut self, action: Action) {
@@ -214,7 +254,34 @@ impl Cluster {
         if say {
             self.act(Action::Say);
         }
+        self.judge_company(now);
         self.try_exit();
+    }
+
+    /// Whether somebody may serve beside us whom we do not hear. Once for each that falls silent, and once when it is over.
+    fn judge_company(&mut self, now: Instant) {
+        if self.resumed.is_some_and(|until| now < until) {
+            return;
+        }
+        let serves = self.groups.iter().any(|group| group.gate.open);
+        let is_unheard = |node: &NodeId| {
+            let view = self.view(*node);
+            let is_silent = !view.alive && !view.leaving;
+            // Heard again, but the conflict is not settled yet.
+            let is_open =
+                self.unheard.contains(node) && view.alive && (!view.complete || self.serves_too(*node));
+            serves && (is_silent || is_open)
+        };
+        let unheard: Vec<NodeId> = self.others().filter(is_unheard).collect();
+        if unheard == self.unheard {
+            return;
+        }
+        let before = core::mem::replace(&mut self.unheard, unheard.clone());
+        if unheard.iter().any(|node| !before.contains(node)) {
+            self.note(Note::MayNotBeAlone { nodes: unheard });
+        } else if unheard.is_empty() {
+            self.note(Note::NotAlone { nodes: before, serves });
+        }
     }
 
     /// R6: nothing is held before every node was heard, or initdead has passed.
@@ -266,10 +333,10 @@ impl Cluster {
         if !busy {
             self.exited = true;
             for id in 0..self.groups.len() as GroupId {
-                self.reply(id, &Err(String::from("this node was stopped meanwhile")));
+                self.reply(id, &Err(Refusal::Stopped));
             }
             for id in core::mem::take(&mut self.stops) {
-                self.act(Action::Reply { id, result: Ok(String::from("stopped")) });
+                self.act(Action::Reply { id, result: Ok(Done::Stopped) });
             }
             self.act(Action::Exit);
         }

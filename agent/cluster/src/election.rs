@@ -100,7 +100,9 @@ impl Cluster {
     pub(crate) fn would_want(&self, group: &Group) -> bool {
         // Who has lost the interface keeps what nobody else can take, and takes nothing: it would serve nobody, and might
         // win against who does.
-        let can_take = group.phase == Phase::Stopped && !group.unreachable;
+        let is_down =
+            matches!(group.phase, Phase::Stopped | Phase::Readying | Phase::Ready | Phase::Releasing);
+        let can_take = is_down && !group.unreachable;
         !self.leaving && group.failure.is_none() && (group.gate.open || can_take)
     }
 
@@ -125,15 +127,15 @@ impl Cluster {
         {
             return Some(named);
         }
+        let mut willing = Vec::new();
         for node in self.preference(group) {
             if self.is_willing(node, group) {
-                return Some(node);
-            }
-            if node != self.config.own && self.may_come(node) {
+                willing.push(node);
+            } else if willing.is_empty() && node != self.config.own && self.may_come(node) {
                 return None;
             }
         }
-        None
+        self.first_who_sees(group, &willing)
     }
 
     /// The node that the last holder handed the group to.
@@ -162,7 +164,26 @@ impl Cluster {
         {
             return Some(named);
         }
-        self.preference(group).into_iter().find(|&node| node != holder && self.is_willing(node, group))
+        let willing = |node: &NodeId| *node != holder && self.is_willing(*node, group);
+        let willing: Vec<NodeId> = self.preference(group).into_iter().filter(willing).collect();
+        self.first_who_sees(group, &willing)
+    }
+
+    /// Whether who holds the group, or held it until just now, hands it to this node, which wants it.
+    pub(crate) fn is_named(&self, group: GroupId) -> bool {
+        let own = self.config.own;
+        let named = match self.holder(group) {
+            Some(holder) if holder.node == own => None,
+            Some(holder) => self.claim(holder.node, group).heir.checked_sub(1),
+            // Our kernel opens on the same word; the election may hear of the one before the other.
+            None => self.named_by_last_holder(group),
+        };
+        named == Some(own) && self.is_willing(own, group)
+    }
+
+    /// [`crate::GroupConfig::hands_over`].
+    pub(crate) fn hands_over(&self, group: GroupId) -> bool {
+        self.config.groups.get(group as usize).is_some_and(|group| group.hands_over)
     }
 
     /// A node other than this one that asks for the group.

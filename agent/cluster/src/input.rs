@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use reflex::{Claim, Reason};
+use reflex::{Claim, Reason, Sight};
 
 use crate::{Epoch, GroupId, NodeId};
 
@@ -39,12 +39,26 @@ pub enum Input {
         /// Whether it worked; else what did not, in words for a person.
         outcome: Result<(), String>,
     },
+    /// A resource of a group that is up died and does not come back here, or all of them run again.
+    Monitored {
+        /// Which group's.
+        group: GroupId,
+        /// What is wrong, in words for a person.
+        outcome: Result<(), String>,
+    },
     /// The interface that a group's addresses are on went up or down.
     Reach {
         /// Which group's.
         group: GroupId,
         /// It is up.
         up: bool,
+    },
+    /// What this node can see of a group's network.
+    Sight {
+        /// Which group's.
+        group: GroupId,
+        /// What it sees.
+        sight: Sight,
     },
     /// The answer to [`crate::Action::Ask`]: does somebody answer ARP for the group's addresses?
     Asked {
@@ -59,6 +73,17 @@ pub enum Input {
         id: u64,
         /// What.
         command: Command,
+    },
+    /// The files were read anew, and these of their values count from now on.
+    Rules {
+        /// [`crate::Config::auto_failback`]. Turned on, it is for nodes that return from now on: what is away stays away.
+        auto_failback: bool,
+        /// [`crate::Config::initdead`].
+        initdead: u64,
+        /// [`crate::Config::deadtime`].
+        deadtime: u64,
+        /// [`crate::Config::damping`].
+        damping: u64,
     },
     /// Nothing but that time passed.
     Timeout,
@@ -110,6 +135,8 @@ pub enum Operation {
     Start,
     /// Take it down, right to left.
     Stop,
+    /// Leave up, or bring up, only the addresses that it begins with.
+    Ready,
 }
 
 /// What an operator may want.

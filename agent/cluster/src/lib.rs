@@ -21,8 +21,8 @@
 //! Two rules and why they are safe. (1) A node grants itself a group only when it has heard every node, or has
 //! waited initdead, and no living node claims it; the epoch is above everything it ever heard of, so whoever
 //! is wrong is fenced by the first frame. (2) A planned move names its heir, waits until the heir's kernel and no
-//! other is armed, stops the resources and only then resigns: the address is never on two nodes and off for one frame's
-//! flight.
+//! other is armed, stops the resources and only then resigns. Addresses that kernel gates guard on both sides stay up on the
+//! holder until it has resigned, and are up on the heir before: who serves is what the gates say, and they say one.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -35,13 +35,14 @@ mod cluster;
 mod election;
 mod group;
 mod input;
+mod sight;
 mod view;
 
-pub use action::{Action, Note};
+pub use action::{Action, Done, Note, Refusal};
 pub use cluster::Cluster;
 pub use group::{Phase, Why};
 pub use input::{Command, GateView, Input, NodeView, Operation, Set};
-pub use view::{Config, GroupConfig, GroupReport};
+pub use view::{Config, GroupConfig, GroupReport, Held};
 
 /// A moment on the monotonic clock, ns.
 pub type Instant = u64;

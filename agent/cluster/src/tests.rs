@@ -3,15 +3,18 @@
 //! are scenarios with names; random schedules of faults are the simulator's (`tests/src/sim`).
 
 mod commands;
+mod company;
 mod conflict;
 mod failback;
 mod failure;
+mod handover;
 mod lease;
 mod leave;
 mod many;
 mod net;
 mod node;
 mod resume;
+mod sight;
 mod start;
 mod steps;
 mod tables;

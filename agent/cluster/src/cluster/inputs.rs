@@ -1,13 +1,12 @@
 //! What each input changes, before anything is decided.
 
-use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use reflex::{Claim, ClaimState, Status};
 
 use super::Cluster;
-use crate::action::{Action, Note};
+use crate::action::{Action, Done, Note, Refusal};
 use crate::group::{Asked, Phase, Why};
 use crate::input::{Command, GateView, NodeView, Operation, Set};
 use crate::{GroupId, Instant, NodeId};
@@ -39,12 +38,13 @@ impl Cluster {
     }
 
     /// A node that was there before this agent was has not come back: what it lost or gave away in its present life stays
-    /// away. What it never held since it came back is still due.
+    /// away, and so does what the agent before left here. Else what it never held since it came back is still due.
     pub(super) fn on_found(&mut self, node: NodeId) {
         for id in 0..self.groups.len() as GroupId {
             let held = self.claim(node, id).state() != ClaimState::None;
+            let session = self.view(node).session;
             let group = &mut self.groups[id as usize];
-            group.failback_due &= group.home != node || !held;
+            group.failback_due &= group.home != node || !held && group.stays != Some(session);
         }
     }
 
@@ -77,6 +77,7 @@ impl Cluster {
 
     pub(super) fn on_done(&mut self, id: GroupId, operation: Operation, outcome: Result<(), String>) {
         let Some(group) = self.groups.get_mut(id as usize) else { return };
+        group.ailing = None;
         match (operation, outcome) {
             // A start that was overtaken by a stop: the stop's answer counts.
             (Operation::Start, _) if group.phase != Phase::Starting => {}
@@ -89,15 +90,35 @@ impl Cluster {
                 group.failure = Some(what.clone());
                 self.note(Note::Failed { group: id, what });
             }
+            // Overtaken by a start or a stop: the answer to that counts.
+            (Operation::Ready, _) if !group.readying => {}
+            (Operation::Ready, Ok(())) => group.phase = Phase::Ready,
             (Operation::Stop, Ok(())) => {
                 group.phase = Phase::Stopped;
                 self.note(Note::Stopped(id));
             }
-            (Operation::Stop, Err(what)) => {
+            (Operation::Stop | Operation::Ready, Err(what)) => {
                 group.phase = Phase::Stopped;
                 group.failure = Some(what.clone());
                 self.note(Note::Failed { group: id, what });
             }
+        }
+    }
+
+    pub(super) fn on_monitored(&mut self, id: GroupId, outcome: Result<(), String>) {
+        if id as usize >= self.groups.len() {
+            return;
+        }
+        let heir = self.heir(id, self.config.own);
+        let group = &mut self.groups[id as usize];
+        // Said before the stop that is under way.
+        if group.phase != Phase::Started {
+            return;
+        }
+        let before = core::mem::replace(&mut group.ailing, outcome.err());
+        if before.is_none() != group.ailing.is_none() && heir.is_none() {
+            let what = group.ailing.clone();
+            self.note(Note::Ailing { group: id, what });
         }
     }
 
@@ -153,7 +174,7 @@ impl Cluster {
             heirs.push((group, to));
         }
         if heirs.is_empty() {
-            let result = Ok(String::from("nothing to give: this node serves none of these groups"));
+            let result = Ok(Done::NothingToGive);
             return self.act(Action::Reply { id, result });
         }
         for (group, to) in heirs {
@@ -164,10 +185,10 @@ impl Cluster {
         }
     }
 
-    pub(super) fn why_nobody(&self, group: GroupId) -> String {
+    pub(super) fn why_nobody(&self, group: GroupId) -> Refusal {
         match self.others().find(|&node| self.view(node).alive) {
-            Some(node) => format!("node {node} is up, but cannot take group {group} now"),
-            None => "no other node is up".to_string(),
+            Some(node) => Refusal::Unwilling { group, node },
+            None => Refusal::Nobody { group },
         }
     }
 
@@ -186,7 +207,7 @@ impl Cluster {
             wanted += 1;
         }
         if wanted == 0 {
-            let result = Ok(String::from("nothing to take: this node serves these groups already"));
+            let result = Ok(Done::NothingToTake);
             self.act(Action::Reply { id, result });
         }
     }

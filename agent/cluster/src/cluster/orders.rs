@@ -1,13 +1,10 @@
 //! Orders, when they change, and answers, when they are due.
 
-use alloc::format;
-use alloc::string::String;
-
 use reflex::Claim;
 use reflex::gate::Armed;
 
 use super::Cluster;
-use crate::action::Action;
+use crate::action::{Action, Done, Refusal};
 use crate::group::Phase;
 use crate::{GroupId, Instant};
 
@@ -30,7 +27,11 @@ impl Cluster {
             (None, Some(_)) if !group.gate.open => self.config.own + 1,
             (None, _) => 0,
         };
-        let plan = Claim { flags: if wants { Claim::WILLING } else { 0 }, heir, ..Claim::default() };
+        let mut flags = if wants { Claim::WILLING } else { 0 };
+        if self.is_named(id) && (group.phase == Phase::Ready || !self.hands_over(id)) {
+            flags |= Claim::READY;
+        }
+        let plan = Claim { flags, heir, sight: group.sight, ..Claim::default() };
         if plan == group.plan {
             return false;
         }
@@ -44,7 +45,7 @@ impl Cluster {
         let group = &mut self.groups[id as usize];
         if group.wanted_until.is_some_and(|until| now >= until) {
             group.wanted_until = None;
-            return self.reply(id, &Err(format!("group {id} was not given to this node")));
+            return self.reply(id, &Err(Refusal::NotGiven { group: id }));
         }
         if group.waiting.is_empty() || group.moving.is_some() {
             return;
@@ -55,8 +56,8 @@ impl Cluster {
             None if group.gate.open && group.phase != Phase::Started && group.failure.is_none() => {}
             None => {
                 let result = match &group.failure {
-                    Some(what) => Err(what.clone()),
-                    None => Ok(String::from("done")),
+                    Some(what) => Err(Refusal::Failed { group: id, what: what.clone() }),
+                    None => Ok(Done::Done),
                 };
                 self.reply(id, &result);
             }
@@ -64,7 +65,7 @@ impl Cluster {
     }
 
     /// Answers every command that waits for this group; one that failed waits for no other group.
-    pub(super) fn reply(&mut self, id: GroupId, result: &Result<String, String>) {
+    pub(super) fn reply(&mut self, id: GroupId, result: &Result<Done, Refusal>) {
         for command in core::mem::take(&mut self.groups[id as usize].waiting) {
             let elsewhere = self.groups.iter().any(|group| group.waiting.contains(&command));
             if result.is_err() {

@@ -1,12 +1,10 @@
 //! One step towards what ought to be, for one group: see the picture in the crate's documentation.
 
-use alloc::format;
-
 use reflex::gate::Armed;
 use reflex::{Claim, ClaimState};
 
 use super::Cluster;
-use crate::action::{Action, Note};
+use crate::action::{Action, Note, Refusal};
 use crate::group::{Asked, Move, Phase, Stage, Why};
 use crate::{GroupId, Instant, NodeId};
 
@@ -26,6 +24,22 @@ impl Cluster {
         if group.unreachable && self.yield_at_once(now, id) {
             return;
         }
+        if let Some((to, why @ Why::Deaf)) = self.outseen(now, id)
+            && self.is_ready(to, id)
+        {
+            return self.yield_to(now, id, to, why);
+        }
+        self.give_up_hope(id);
+        self.drive_served(now, id);
+        // The heir may be another one now, and ready.
+        let group = &self.groups[id as usize];
+        if group.gate.open && group.unreachable {
+            self.yield_at_once(now, id);
+        }
+    }
+
+    /// The group is served here: it stays, or moves in order.
+    fn drive_served(&mut self, now: Instant, id: GroupId) {
         if self.groups[id as usize].failure.is_some() || self.leaving {
             return self.drive_yield(now, id);
         }
@@ -35,9 +49,8 @@ impl Cluster {
             return;
         }
         match group.phase {
-            Phase::Stopped => {
-                group.phase = Phase::Starting;
-                self.act(Action::Start(id));
+            Phase::Stopped | Phase::Readying | Phase::Ready => {
+                self.start(id);
                 self.act(Action::Say);
             }
             Phase::Started => {
@@ -46,7 +59,22 @@ impl Cluster {
                     self.drive_move(now, id);
                 }
             }
-            Phase::Starting | Phase::Stopping => {}
+            Phase::Starting | Phase::Stopping | Phase::Releasing => {}
+        }
+    }
+
+    /// A resource died and does not come back here: once somebody else can take the group, this node does not want it any
+    /// more. Until then it stays: what else is in it may still be of use.
+    fn give_up_hope(&mut self, id: GroupId) {
+        let group = &self.groups[id as usize];
+        if group.ailing.is_none() || group.phase != Phase::Started || self.heir(id, self.config.own).is_none()
+        {
+            return;
+        }
+        let group = &mut self.groups[id as usize];
+        group.failure = group.ailing.take();
+        if let Some(what) = group.failure.clone() {
+            self.note(Note::Failed { group: id, what });
         }
     }
 
@@ -58,20 +86,32 @@ impl Cluster {
         if !self.is_ready(to, id) {
             return false;
         }
-        self.begin_move(now, id, to, Why::Unreachable);
-        self.resign(now, id, Some(to));
+        self.yield_to(now, id, to, Why::Unreachable);
         true
+    }
+
+    /// Gives the group up now, to an heir that is ready; our resources follow the gate.
+    fn yield_to(&mut self, now: Instant, id: GroupId, to: NodeId, why: Why) {
+        self.begin_move(now, id, to, why);
+        self.resign(now, id, Some(to));
     }
 
     pub(super) fn should_move(&mut self, now: Instant, id: GroupId) -> Option<(NodeId, Why)> {
         if let Some(to) = self.asks_for(id) {
             return Some((to, Why::Takeover));
         }
+        if let Some(better) = self.outseen(now, id) {
+            return Some(better);
+        }
         let group = &self.groups[id as usize];
         if group.home == self.config.own {
             self.groups[id as usize].failback_due = false;
             return None;
         }
+        if self.home_sees_less(now, id) {
+            return None;
+        }
+        let group = &self.groups[id as usize];
         let (home, due) = (group.home, group.failback_due && now >= group.failback_after);
         (due && self.config.auto_failback && self.is_willing(home, id)).then_some((home, Why::Failback))
     }
@@ -98,8 +138,8 @@ impl Cluster {
     /// Nobody can take the group: stop it and close.
     pub(super) fn give_up(&mut self, now: Instant, id: GroupId) {
         match self.groups[id as usize].phase {
-            Phase::Started | Phase::Starting => self.stop(id),
-            Phase::Stopping => {}
+            Phase::Started | Phase::Starting | Phase::Readying | Phase::Ready => self.stop(id),
+            Phase::Stopping | Phase::Releasing => {}
             Phase::Stopped => self.resign(now, id, None),
         }
     }
@@ -115,19 +155,20 @@ impl Cluster {
     pub(super) fn drive_move(&mut self, now: Instant, id: GroupId) {
         let Some(Move { to, why, stage, until }) = self.groups[id as usize].moving.clone() else { return };
         match stage {
-            Stage::Preparing if self.is_ready(to, id) => {
+            Stage::Preparing if self.is_ready(to, id) && self.is_prepared(to, id) => {
                 self.groups[id as usize].moving = Some(Move { to, why, stage: Stage::Stopping, until });
                 match self.groups[id as usize].phase {
+                    Phase::Started | Phase::Starting if self.hands_over(id) => self.ready(id),
                     Phase::Started | Phase::Starting => self.stop(id),
-                    Phase::Stopping => {}
-                    Phase::Stopped => self.resign(now, id, Some(to)),
+                    Phase::Stopping | Phase::Readying | Phase::Releasing => {}
+                    Phase::Stopped | Phase::Ready => self.resign(now, id, Some(to)),
                 }
             }
             Stage::Preparing if now >= until || !self.is_willing(to, id) => {
                 self.groups[id as usize].heirless = now >= until;
                 self.abort_move(now, id);
             }
-            Stage::Stopping if self.groups[id as usize].phase == Phase::Stopped => {
+            Stage::Stopping if matches!(self.groups[id as usize].phase, Phase::Stopped | Phase::Ready) => {
                 if self.is_willing(to, id) {
                     self.resign(now, id, Some(to));
                 } else {
@@ -146,8 +187,11 @@ impl Cluster {
         if why == Why::Failback {
             (group.failback_due, group.failback_after) = (true, again);
         }
+        if let Some((_, _, since)) = &mut group.outseen {
+            *since = again;
+        }
         self.note(Note::MoveAborted { group: id, to });
-        self.reply(id, &Err(format!("node {to} did not get ready; the group stays")));
+        self.reply(id, &Err(Refusal::NotReady { group: id, node: to }));
     }
 
     /// Whether `to` and nobody else will open when we resign: a third node that is still armed against us would
@@ -157,8 +201,31 @@ impl Cluster {
         self.is_willing(to, id) && self.others().all(|node| armed(node) == (node == to))
     }
 
+    /// Whether the heir can serve the moment its gate opens.
+    fn is_prepared(&self, to: NodeId, id: GroupId) -> bool {
+        self.claim(to, id).flags & Claim::READY != 0
+    }
+
+    /// The addresses that the group begins with stay up, or come up, and nothing else: the gate decides.
+    fn ready(&mut self, id: GroupId) {
+        let group = &mut self.groups[id as usize];
+        // What goes down is not to be had here before it is down.
+        group.phase = if group.phase == Phase::Stopped { Phase::Readying } else { Phase::Stopping };
+        group.readying = true;
+        self.act(Action::Ready(id));
+    }
+
+    fn start(&mut self, id: GroupId) {
+        let group = &mut self.groups[id as usize];
+        (group.phase, group.readying) = (Phase::Starting, false);
+        self.act(Action::Start(id));
+    }
+
     pub(super) fn stop(&mut self, id: GroupId) {
-        self.groups[id as usize].phase = Phase::Stopping;
+        let group = &mut self.groups[id as usize];
+        let only_addresses = matches!(group.phase, Phase::Readying | Phase::Ready);
+        group.phase = if only_addresses { Phase::Releasing } else { Phase::Stopping };
+        group.readying = false;
         self.act(Action::Stop(id));
     }
 
@@ -181,10 +248,15 @@ impl Cluster {
         match self.groups[id as usize].phase {
             // Fenced: the resources follow the gate, and only then may we be elected again.
             Phase::Started | Phase::Starting => self.stop(id),
-            Phase::Stopping | Phase::Stopped => {}
+            Phase::Stopped if self.is_named(id) && self.hands_over(id) => self.ready(id),
+            // Resigned, or not named any more.
+            Phase::Readying | Phase::Ready if !self.is_named(id) => self.stop(id),
+            Phase::Stopping | Phase::Stopped | Phase::Readying | Phase::Ready | Phase::Releasing => {}
         }
         self.end_move(now, id);
         self.groups[id as usize].heirless = false;
+        self.groups[id as usize].outseen = None;
+        self.groups[id as usize].home_sees_less = None;
         let own = self.config.own;
         match self.holder(id) {
             Some(holder) => {
@@ -192,6 +264,7 @@ impl Cluster {
                     let group = &mut self.groups[id as usize];
                     group.free_since = None;
                     group.asked = Asked::No;
+                    group.was_unreachable = false;
                     // Home again: whatever moves it away from now on is meant.
                     group.failback_due &= holder.node != group.home;
                 }
@@ -238,7 +311,7 @@ impl Cluster {
             self.groups[id as usize].moving = None;
         } else if now >= until || !self.view(to).alive {
             self.groups[id as usize].moving = None;
-            self.reply(id, &Err(format!("node {to} did not take the group")));
+            self.reply(id, &Err(Refusal::NotTaken { group: id, node: to }));
         }
     }
 
@@ -258,6 +331,10 @@ impl Cluster {
             }
             return;
         }
+        if self.groups[id as usize].phase == Phase::Releasing {
+            // In a moment.
+            return;
+        }
         // A kernel that is armed, ours or another's, is faster than we are: let it, for a while.
         let somebody_armed = self.groups[id as usize].armed.is_some()
             || self
@@ -271,7 +348,8 @@ impl Cluster {
         if self.others().any(|node| self.view(node).alive && !self.view(node).complete) {
             return;
         }
-        if !self.all_heard() && !self.is_free(now, id) {
+        let is_sure = self.all_heard() && !self.groups[id as usize].was_unreachable;
+        if !is_sure && !self.is_free(now, id) {
             return;
         }
         let epoch = self.next_epoch(id);
@@ -280,12 +358,12 @@ impl Cluster {
         group.gate.seen = group.gate.seen.max(epoch);
         group.gate.open = true;
         group.free_since = None;
-        group.phase = Phase::Starting;
+        group.was_unreachable = false;
         group.moving = None;
         self.arm(id, None);
         self.act(Action::Grant { group: id, epoch });
         self.note(Note::Granted { group: id, epoch });
-        self.act(Action::Start(id));
+        self.start(id);
         self.act(Action::Say);
     }
 

@@ -1,15 +1,13 @@
 //! What operators ask for, and what they are told.
 
-use std::string::String;
-
 use super::net::{Net, Setup};
 use super::node::{DEADTIME, MS, Runs};
-use crate::{Command, NodeId, Note, Operation, Set};
+use crate::{Command, Done, NodeId, Note, Operation, Refusal, Set};
 
 const PATIENCE: u64 = 2_000 * MS;
 
 #[track_caller]
-fn asked(net: &mut Net, node: NodeId, command: Command) -> Result<String, String> {
+fn asked(net: &mut Net, node: NodeId, command: Command) -> Result<Done, Refusal> {
     let id = net.command(node, command);
     net.run_until(20_000 * MS, |net| net.reply(id).is_some());
     net.reply(id).cloned().expect("just seen")
@@ -49,7 +47,7 @@ fn standby_of_what_is_not_here_gives_nothing() {
     let mut net = four();
     let mark = net.mark();
     let said = asked(&mut net, 0, Command::Standby(Set::Foreign));
-    assert_eq!(said.expect("no harm done"), "nothing to give: this node serves none of these groups");
+    assert_eq!(said.expect("no harm done"), Done::NothingToGive);
     net.run(1_000 * MS);
     assert_eq!(net.mark(), mark);
 }
@@ -107,7 +105,7 @@ fn standby_with_nobody_to_give_to_is_refused_and_moves_nothing() {
     net.crash(1);
     net.run(DEADTIME * 2);
     let mark = net.mark();
-    assert_eq!(asked(&mut net, 0, Command::Standby(Set::All)), Err("no other node is up".into()));
+    assert_eq!(asked(&mut net, 0, Command::Standby(Set::All)), Err(Refusal::Nobody { group: 0 }));
     net.run(10_000 * MS);
     assert_eq!(net.mark(), mark);
 }
@@ -120,7 +118,7 @@ fn standby_of_several_of_which_one_cannot_go_is_refused_as_a_whole() {
     net.run(PATIENCE);
     assert_owners(&net, &[0, 0, 1, 1]);
     let said = asked(&mut net, 0, Command::Standby(Set::Local));
-    assert_eq!(said, Err("node 1 is up, but cannot take group 1 now".into()));
+    assert_eq!(said, Err(Refusal::Unwilling { group: 1, node: 1 }));
     net.run(10_000 * MS);
     assert_owners(&net, &[0, 0, 1, 1]);
 }
@@ -165,7 +163,10 @@ fn two_commands_for_one_group_are_both_answered() {
 fn a_takeover_tries_again_what_had_failed() {
     let mut net = Setup::pair().running();
     net.plan(1, 0).start_fails = true;
-    assert_eq!(asked(&mut net, 1, Command::Takeover(Set::All)), Err("Start of 0 failed".into()));
+    assert_eq!(
+        asked(&mut net, 1, Command::Takeover(Set::All)),
+        Err(Refusal::Failed { group: 0, what: "Start of 0 failed".into() })
+    );
     net.run(PATIENCE);
     assert_owners(&net, &[0]);
     net.plan(1, 0).start_fails = false;

@@ -1,8 +1,8 @@
 //! The home node returns.
 
 use super::net::{Net, Setup};
-use super::node::{INITDEAD, MS, Runs};
-use crate::{Command, Note, Operation, Set, Why};
+use super::node::{DEADTIME, INITDEAD, MS, Runs};
+use crate::{Command, Input, Note, Operation, Set, Why};
 
 fn home_was_away(setup: Setup) -> Net {
     let mut net = setup.running();
@@ -41,6 +41,40 @@ fn without_auto_failback_it_stays() {
     net.run(60_000 * MS);
     assert!(net.is_served_by(0, 1));
     assert_eq!(net.mark(), mark);
+}
+
+fn rules(auto_failback: bool) -> Input {
+    Input::Rules { auto_failback, initdead: INITDEAD, deadtime: DEADTIME, damping: DEADTIME }
+}
+
+#[test]
+fn a_rule_that_is_turned_on_is_for_nodes_that_return_from_then_on() {
+    let mut net = home_was_away(Setup::pair().stay());
+    net.run(1_000 * MS);
+    let mark = net.mark();
+    for node in net.ids() {
+        net.input(node, rules(true));
+    }
+    net.run(60_000 * MS);
+    assert!(net.is_served_by(0, 1));
+    assert_eq!(net.mark(), mark);
+    net.crash(0);
+    net.run(1_000 * MS);
+    net.boot(0);
+    net.run_until(2_000 * MS, |net| net.is_served_by(0, 0));
+}
+
+#[test]
+fn a_rule_that_is_turned_off_keeps_groups_where_they_are() {
+    let mut net = Setup::pair().running();
+    for node in net.ids() {
+        net.input(node, rules(false));
+    }
+    net.crash(0);
+    net.run_until(1_000 * MS, |net| net.is_served_by(0, 1));
+    net.boot(0);
+    net.run(60_000 * MS);
+    assert!(net.is_served_by(0, 1));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::net::Setup;
 use super::node::{MS, Runs};
-use crate::{Command, Note, Operation, Set};
+use crate::{Command, GroupId, Input, Note, Operation, Set};
 
 #[test]
 fn a_group_that_does_not_start_goes_to_the_other_and_stays_there() {
@@ -88,4 +88,62 @@ fn a_holder_that_dies_during_its_start_is_followed() {
     net.run(2_000 * MS);
     assert!(net.is_served_by(0, 1));
     assert_eq!(net.node(1).runs(0), Runs::Up);
+}
+
+fn ails(group: GroupId) -> Input {
+    Input::Monitored { group, outcome: Err("web is dead".into()) }
+}
+
+#[test]
+fn a_group_whose_resource_died_moves_once_and_stays_there() {
+    let mut net = Setup::pair().running();
+    net.input(0, ails(0));
+    net.run(30_000 * MS);
+    assert!(net.is_served_by(0, 1));
+    assert_eq!(net.node(0).failure(0).as_deref(), Some("web is dead"));
+    // There it dies too: the first node has had its turn.
+    net.input(1, ails(0));
+    net.run(30_000 * MS);
+    assert!(net.is_served_by(0, 1), "it went where it died before: {}", net.describe());
+    assert_eq!((net.node(0).count(0, Operation::Start), net.node(1).count(0, Operation::Start)), (1, 1));
+    assert_eq!(net.mark(), 3);
+}
+
+#[test]
+fn alone_a_group_whose_resource_died_stays_until_somebody_can_take_it() {
+    let mut net = Setup::pair().off();
+    net.boot(0);
+    net.run(30_000 * MS);
+    assert!(net.is_served_by(0, 0));
+    net.input(0, ails(0));
+    net.run(10_000 * MS);
+    assert!(net.is_served_by(0, 0));
+    assert_eq!(net.node(0).noted(|note| matches!(note, Note::Ailing { what: Some(_), .. })), 1);
+    assert_eq!(net.node(0).failure(0).as_deref(), Some("web is dead"));
+    net.boot(1);
+    net.run(30_000 * MS);
+    assert!(net.is_served_by(0, 1), "{}", net.describe());
+}
+
+#[test]
+fn a_resource_that_recovers_in_time_moves_nothing() {
+    let mut net = Setup::pair().off();
+    net.boot(0);
+    net.run(30_000 * MS);
+    net.input(0, ails(0));
+    net.input(0, Input::Monitored { group: 0, outcome: Ok(()) });
+    assert_eq!(net.node(0).failure(0), None);
+    net.boot(1);
+    net.run(30_000 * MS);
+    assert!(net.is_served_by(0, 0), "{}", net.describe());
+    assert_eq!(net.node(0).count(0, Operation::Stop), 0);
+}
+
+#[test]
+fn what_a_monitor_says_of_a_group_that_is_not_up_is_old_news() {
+    let mut net = Setup::pair().running();
+    net.input(1, ails(0));
+    net.run(10_000 * MS);
+    assert!(net.is_served_by(0, 0));
+    assert_eq!(net.node(1).failure(0), None);
 }

@@ -9,7 +9,7 @@ fn stop_hands_over_and_ends() {
     let mut net = Setup::pair().homes(&[0, 1]).running();
     let id = net.command(0, Command::Stop);
     net.run_until(1_000 * MS, |net| net.node(0).exited);
-    assert_eq!(net.reply(id).cloned(), Some(Ok("stopped".into())));
+    assert_eq!(net.reply(id).cloned(), Some(Ok(crate::Done::Stopped)));
     assert!(net.is_served_by(0, 1), "handed over before it ends");
     net.run(10_000 * MS);
     assert!(net.is_served_by(0, 1) && net.is_served_by(1, 1));

@@ -7,10 +7,10 @@ use std::string::String;
 use std::vec;
 use std::vec::Vec;
 
-use reflex::Frame;
+use reflex::{Frame, Sight};
 
 use super::node::{Alarm, KEEPALIVE, MS, Node, Plan};
-use crate::{Command, Config, GroupConfig, GroupId, Input, Instant, NodeId};
+use crate::{Command, Config, Done, GroupConfig, GroupId, Input, Instant, NodeId, Refusal};
 
 use super::node::{DEADTIME, INITDEAD};
 
@@ -82,12 +82,13 @@ pub(super) struct Setup {
     pub(super) homes: Vec<NodeId>,
     pub(super) auto_failback: bool,
     pub(super) seed: u64,
+    pub(super) hands_over: bool,
 }
 
 impl Setup {
     /// Two nodes, one group that is at home on node 0, auto_failback on.
     pub(super) fn pair() -> Self {
-        Self { nodes: 2, homes: vec![0], auto_failback: true, seed: 1 }
+        Self { nodes: 2, homes: vec![0], auto_failback: true, seed: 1, hands_over: false }
     }
 
     pub(super) fn nodes(nodes: usize) -> Self {
@@ -100,6 +101,11 @@ impl Setup {
 
     pub(super) fn stay(self) -> Self {
         Self { auto_failback: false, ..self }
+    }
+
+    /// Addresses may be up on two nodes while they change hands.
+    pub(super) fn hands_over(self) -> Self {
+        Self { hands_over: true, ..self }
     }
 
     /// All nodes off.
@@ -121,7 +127,8 @@ impl Setup {
 
 impl Net {
     pub(super) fn new(setup: &Setup) -> Self {
-        let groups: Vec<GroupConfig> = setup.homes.iter().map(|&home| GroupConfig { home }).collect();
+        let groups: Vec<GroupConfig> =
+            setup.homes.iter().map(|&home| GroupConfig { home, hands_over: setup.hands_over }).collect();
         let node = |own| {
             Node::new(Config {
                 own,
@@ -130,6 +137,7 @@ impl Net {
                 auto_failback: setup.auto_failback,
                 initdead: INITDEAD,
                 deadtime: DEADTIME,
+                damping: DEADTIME,
             })
         };
         let len = setup.nodes;
@@ -203,6 +211,12 @@ impl Net {
         &mut self.nodes[usize::from(node)].plans[group as usize]
     }
 
+    /// What a node can see of a group's network from now on.
+    pub(super) fn see(&mut self, node: NodeId, group: GroupId, sight: Sight) {
+        self.nodes[usize::from(node)].on_input(self.now, Input::Sight { group, sight });
+        self.after(node);
+    }
+
     /// An operator's command; its answer will be in [`Self::reply`].
     pub(super) fn command(&mut self, node: NodeId, command: Command) -> u64 {
         self.commands += 1;
@@ -210,6 +224,12 @@ impl Net {
         self.nodes[usize::from(node)].on_input(self.now, Input::Command { id, command });
         self.after(node);
         id
+    }
+
+    /// Anything else that a driver tells.
+    pub(super) fn input(&mut self, node: NodeId, input: Input) {
+        self.nodes[usize::from(node)].on_input(self.now, input);
+        self.after(node);
     }
 
     // ---- time ----
@@ -398,7 +418,7 @@ impl Net {
         self.owners(group) == [node]
     }
 
-    pub(super) fn reply(&self, id: u64) -> Option<&Result<String, String>> {
+    pub(super) fn reply(&self, id: u64) -> Option<&Result<Done, Refusal>> {
         self.nodes.iter().find_map(|node| node.replies.get(&id))
     }
 

@@ -16,7 +16,9 @@ use reflex::node::{Desk, Probe};
 use reflex::{CLAIMS_PER_FRAME, Claim, Event, Frame, Verdict, gate, mac, watch};
 
 use super::tables;
-use crate::{Cluster, Config, GateView, GroupId, Input, Instant, NodeId, NodeView, Note, Operation};
+use crate::{
+    Cluster, Config, Done, GateView, GroupId, Input, Instant, NodeId, NodeView, Note, Operation, Refusal,
+};
 
 pub(super) const MS: u64 = 1_000_000;
 pub(super) const KEEPALIVE: u64 = 100 * MS;
@@ -26,6 +28,8 @@ pub(super) const GRACE: u64 = KEEPALIVE / 2;
 pub(super) const LEASE: u64 = 500 * MS;
 /// How long ARP is listened for.
 pub(super) const ASKING: u64 = 300 * MS;
+/// Until the addresses of an heir are up.
+pub(super) const READYING: u64 = MS / 3;
 /// `refused` lasts longer than the reflex takes to report a refusal again.
 const REFUSED: u64 = 1_000 * MS + DEADTIME;
 
@@ -66,6 +70,21 @@ pub(super) enum Runs {
     Starting,
     Up,
     Stopping,
+    /// From below on the way to [`Self::Ready`].
+    Readying,
+    /// From above on the way there.
+    Clearing,
+    /// Only the addresses are up.
+    Ready,
+    /// These are let go again, which no script can spoil.
+    Releasing,
+}
+
+impl Runs {
+    /// The addresses are up, or come up, alone.
+    pub(super) fn is_alone(self) -> bool {
+        matches!(self, Self::Readying | Self::Clearing | Self::Ready)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -110,7 +129,7 @@ pub(super) struct Node {
     pub(super) notes: Vec<(Instant, Note)>,
     /// Scripts called in this life.
     pub(super) calls: Vec<(Instant, GroupId, Operation)>,
-    pub(super) replies: BTreeMap<u64, Result<String, String>>,
+    pub(super) replies: BTreeMap<u64, Result<Done, Refusal>>,
     pub(super) exited: bool,
 }
 
@@ -188,7 +207,7 @@ impl Node {
         orders.grace.set(GRACE);
         orders.lease_until.set(now + LEASE);
         orders.key_current.set(1);
-        orders.keys[1] = Key::new(mac::SHA1, self.secret.as_bytes()).expect("a short secret");
+        orders.set_key(1, &Key::new(mac::SHA1, self.secret.as_bytes()).expect("a short secret"));
     }
 
     pub(super) fn others(&self) -> Vec<NodeId> {
@@ -272,6 +291,7 @@ impl Node {
             let mut desk = Desk::default();
             let probe = Probe { to, link: 0, seq, page, now };
             reflex::node::make_probe(&self.orders, &self.facts, &mut desk, &probe, &mut ignore);
+            reflex::node::was_sent(&self.orders, &self.facts, &probe, true);
             self.outbox.push((to, desk.frame));
         }
     }
@@ -289,7 +309,10 @@ impl Node {
             Runs::Starting if plan.start_fails => (Runs::Down, Operation::Start, true),
             Runs::Starting => (Runs::Up, Operation::Start, false),
             Runs::Stopping => (Runs::Down, Operation::Stop, plan.stop_fails),
-            Runs::Down | Runs::Up => unreachable!("no script runs for group {group}"),
+            Runs::Clearing if plan.stop_fails => (Runs::Down, Operation::Ready, true),
+            Runs::Releasing => (Runs::Down, Operation::Stop, false),
+            Runs::Readying | Runs::Clearing => (Runs::Ready, Operation::Ready, false),
+            Runs::Down | Runs::Up | Runs::Ready => unreachable!("no script runs for group {group}"),
         };
         script.runs = runs;
         let outcome = if fails { Err(format!("{operation:?} of {group} failed")) } else { Ok(()) };

@@ -6,7 +6,7 @@ use std::vec::Vec;
 use reflex::{Claim, ClaimState, Reason, Status};
 
 use super::node::{DEADTIME, INITDEAD, MS};
-use crate::{Action, Cluster, Config, GateView, GroupConfig, Input, NodeId, NodeView, Note, Phase};
+use crate::{Action, Cluster, Config, GateView, GroupConfig, Held, Input, NodeId, NodeView, Note, Phase};
 
 const WELL: NodeView = NodeView {
     session: 5,
@@ -24,16 +24,22 @@ const OPEN: GateView = GateView { held: 3, seen: 2, open: true, fenced: None };
 
 /// Node 0 of two resumes with group 0 open; both groups have this home. The actions that it begins with.
 fn resumed(home: NodeId, phase: Phase) -> (Cluster, Vec<Action>) {
+    resumed_with(home, phase, None)
+}
+
+/// The same, with what the agent before knew of the home's life.
+fn resumed_with(home: NodeId, phase: Phase, stays: Option<u64>) -> (Cluster, Vec<Action>) {
     let config = Config {
         own: 0,
         nodes: 2,
-        groups: vec![GroupConfig { home }, GroupConfig { home }],
+        groups: vec![GroupConfig { home, hands_over: false }, GroupConfig { home, hands_over: false }],
         auto_failback: true,
         initdead: INITDEAD,
         deadtime: DEADTIME,
+        damping: DEADTIME,
     };
     let mut cluster = Cluster::new(config, MS);
-    cluster.resume(MS, vec![(0, OPEN, phase)]);
+    cluster.resume(MS, vec![Held { group: 0, gate: OPEN, phase, stays }]);
     let actions = drain(&mut cluster);
     (cluster, actions)
 }
@@ -86,6 +92,20 @@ fn a_group_that_its_home_gave_away_or_lost_does_not_go_back() {
         let actions = tell(&mut cluster, WELL, state, epoch);
         let moving = actions.iter().any(|action| matches!(action, Action::Note(Note::Moving { to: 1, .. })));
         assert_eq!(moving, moves, "{state:?}: {actions:?}");
+    }
+}
+
+/// Found by the simulator: an operator had taken it, before its home ever held it in that life.
+#[test]
+fn a_group_that_the_agent_before_had_left_here_does_not_go_back() {
+    for (stays, moves) in [(Some(WELL.session), false), (Some(WELL.session + 1), true), (None, true)] {
+        let (mut cluster, _) = resumed_with(1, Phase::Started, stays);
+        let actions = tell(&mut cluster, WELL, ClaimState::None, 0);
+        let moving = actions.iter().any(|action| matches!(action, Action::Note(Note::Moving { to: 1, .. })));
+        assert_eq!(moving, moves, "{stays:?}: {actions:?}");
+        // What is on its way home, or due there, does not stay; what was left here does, also for the agent after this one.
+        let report = cluster.report()[0].stays;
+        assert_eq!(report, if moves { None } else { stays });
     }
 }
 

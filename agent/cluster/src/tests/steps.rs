@@ -1,15 +1,14 @@
 //! One election fed by hand: what it does when the others say what they rarely say.
 
-use std::string::String;
 use std::vec;
 use std::vec::Vec;
 
-use reflex::{Claim, ClaimState, Reason};
+use reflex::{Claim, ClaimState, Reason, Sight};
 
 use super::node::{DEADTIME, INITDEAD, MS};
 use crate::{
-    Action, Cluster, Command, Config, GateView, GroupConfig, Input, Instant, NodeId, NodeView, Note,
-    Operation, Set,
+    Action, Cluster, Command, Config, Done, GateView, GroupConfig, Input, Instant, NodeId, NodeView, Note,
+    Operation, Refusal, Set, Why,
 };
 
 const PATIENCE: u64 = 2_000 * MS;
@@ -42,10 +41,11 @@ impl Hand {
         let config = Config {
             own: 0,
             nodes,
-            groups: vec![GroupConfig { home: 0 }],
+            groups: vec![GroupConfig { home: 0, hands_over: false }],
             auto_failback: true,
             initdead: INITDEAD,
             deadtime: DEADTIME,
+            damping: DEADTIME,
         };
         let mut hand = Self { cluster: Cluster::new(config, 0), now: MS };
         for node in 1..nodes as NodeId {
@@ -72,7 +72,7 @@ impl Hand {
     }
 }
 
-fn replied(actions: &[Action]) -> Option<&Result<String, String>> {
+fn replied(actions: &[Action]) -> Option<&Result<Done, Refusal>> {
     actions.iter().find_map(|action| match action {
         Action::Reply { id: 1, result } => Some(result),
         _ => None,
@@ -83,6 +83,9 @@ fn stops(actions: &[Action]) -> bool {
     actions.contains(&Action::Stop(0))
 }
 
+/// An heir that can take the group at once.
+const FIT: u8 = Claim::WILLING | Claim::ARMED | Claim::READY;
+
 #[test]
 fn a_target_that_never_arms_aborts_the_move_and_the_group_stays() {
     let mut hand = Hand::holding(2, Claim::WILLING);
@@ -91,13 +94,38 @@ fn a_target_that_never_arms_aborts_the_move_and_the_group_stays() {
     let actions = hand.sleep();
     assert_eq!(hand.now, MS + PATIENCE);
     assert!(actions.contains(&Action::Note(Note::MoveAborted { group: 0, to: 1 })), "{actions:?}");
-    assert_eq!(
-        replied(&actions),
-        Some(&Err("node 1 did not get ready; the group stays".into())),
-        "{actions:?}"
-    );
+    assert_eq!(replied(&actions), Some(&Err(Refusal::NotReady { group: 0, node: 1 })), "{actions:?}");
     assert!(!stops(&actions), "{actions:?}");
     assert_eq!(hand.cluster.poll_timeout(), None);
+}
+
+#[test]
+fn a_target_whose_addresses_do_not_come_up_aborts_the_move() {
+    let mut hand = Hand::holding(2, Claim::WILLING | Claim::ARMED);
+    assert!(!stops(&hand.order(Command::Standby(Set::All))));
+    let actions = hand.sleep();
+    assert_eq!(hand.now, MS + PATIENCE);
+    assert_eq!(replied(&actions), Some(&Err(Refusal::NotReady { group: 0, node: 1 })), "{actions:?}");
+    assert!(!stops(&actions), "{actions:?}");
+}
+
+#[test]
+fn a_node_that_sees_more_and_never_arms_is_tried_again_after_a_pause() {
+    let mut hand = Hand::holding(2, Claim::WILLING);
+    let sees = Claim { flags: Claim::WILLING, sight: Sight::default().pinging(Some(1)), ..Claim::default() };
+    hand.tell(Input::Sight { group: 0, sight: Sight::default().pinging(Some(0)) });
+    hand.tell(Input::Node { node: 1, view: WELL, claims: vec![(0, sees)] });
+    assert!(!stops(&hand.sleep()));
+    assert_eq!(hand.now, MS + DEADTIME, "the damping");
+    let actions = hand.sleep();
+    assert_eq!(hand.now, MS + DEADTIME + PATIENCE);
+    assert!(actions.contains(&Action::Note(Note::MoveAborted { group: 0, to: 1 })), "{actions:?}");
+    let actions = hand.sleep();
+    assert_eq!(hand.now, MS + 2 * DEADTIME + 2 * PATIENCE);
+    assert!(
+        actions.contains(&Action::Note(Note::Moving { group: 0, to: 1, why: Why::Blind })),
+        "{actions:?}"
+    );
 }
 
 #[test]
@@ -108,14 +136,14 @@ fn a_leaving_node_waits_once_for_an_heir_that_never_arms() {
     let actions = hand.tell(Input::Done { group: 0, operation: Operation::Stop, outcome: Ok(()) });
     assert!(actions.contains(&Action::Resign { group: 0, epoch: 1 }), "{actions:?}");
     assert!(actions.contains(&Action::Exit), "{actions:?}");
-    assert_eq!(replied(&actions), Some(&Ok("stopped".into())));
+    assert_eq!(replied(&actions), Some(&Ok(Done::Stopped)));
 }
 
 #[test]
 fn nothing_is_given_up_while_a_third_node_is_armed() {
     let mut hand = Hand::holding(3, Claim::WILLING | Claim::ARMED);
     // Node 2 wants it; node 1, which is next in line, has not yet disarmed.
-    let wish = Claim { flags: Claim::WILLING | Claim::ARMED, heir: 3, ..Claim::default() };
+    let wish = Claim { flags: FIT, heir: 3, ..Claim::default() };
     let actions = hand.tell(Input::Node { node: 2, view: WELL, claims: vec![(0, wish)] });
     assert!(actions.iter().any(|action| matches!(action, Action::Note(Note::Moving { to: 2, .. }))));
     assert!(!stops(&actions), "{actions:?}");
@@ -124,7 +152,7 @@ fn nothing_is_given_up_while_a_third_node_is_armed() {
 
 #[test]
 fn an_heir_that_dies_while_the_resources_stop_is_not_given_the_group() {
-    let mut hand = Hand::holding(2, Claim::WILLING | Claim::ARMED);
+    let mut hand = Hand::holding(2, FIT);
     assert!(stops(&hand.order(Command::Standby(Set::All))));
     let dead = NodeView { alive: false, ..WELL };
     hand.tell(Input::Node { node: 1, view: dead, claims: Vec::new() });
@@ -216,11 +244,11 @@ fn a_free_group_is_left_to_the_node_that_asks_for_it() {
 
 #[test]
 fn a_node_with_another_configuration_is_given_nothing() {
-    let mut hand = Hand::holding(2, Claim::WILLING | Claim::ARMED);
+    let mut hand = Hand::holding(2, FIT);
     let view = NodeView { config_matches: false, ..WELL };
     hand.tell(Input::Node { node: 1, view, claims: Vec::new() });
     let actions = hand.order(Command::Standby(Set::All));
-    assert_eq!(replied(&actions), Some(&Err("node 1 is up, but cannot take group 0 now".into())));
+    assert_eq!(replied(&actions), Some(&Err(Refusal::Unwilling { group: 0, node: 1 })));
     assert!(!stops(&actions));
 }
 
@@ -228,13 +256,14 @@ fn a_node_with_another_configuration_is_given_nothing() {
 fn inputs_about_what_does_not_exist_change_nothing() {
     let mut hand = Hand::holding(2, Claim::WILLING);
     let gate = GateView { held: u32::MAX, seen: u32::MAX, open: true, fenced: None };
-    let claim = Claim { epoch: u32::MAX, state: 1, flags: 255, heir: 255, reason: 255 };
+    let claim = Claim { epoch: u32::MAX, state: 1, flags: 255, heir: 255, reason: 255, sight: Sight(255) };
     for input in [
         Input::Node { node: 9, view: WELL, claims: vec![(0, claim)] },
         Input::Node { node: 1, view: WELL, claims: vec![(9, claim)] },
         Input::Gate { group: 9, gate },
         Input::Done { group: 9, operation: Operation::Stop, outcome: Ok(()) },
         Input::Asked { group: 9, answered: false },
+        Input::Monitored { group: 9, outcome: Err("dead".into()) },
     ] {
         assert_eq!(hand.tell(input), []);
     }
@@ -243,7 +272,7 @@ fn inputs_about_what_does_not_exist_change_nothing() {
 #[test]
 fn the_last_epoch_of_all_does_not_panic() {
     let mut hand = Hand::holding(2, Claim::WILLING);
-    let claim = Claim { epoch: u32::MAX, state: 1, flags: 255, heir: 255, reason: 255 };
+    let claim = Claim { epoch: u32::MAX, state: 1, flags: 255, heir: 255, reason: 255, sight: Sight(255) };
     hand.tell(Input::Node { node: 1, view: WELL, claims: vec![(0, claim)] });
     let gate = GateView { held: u32::MAX, seen: u32::MAX, open: false, fenced: None };
     hand.tell(Input::Gate { group: 0, gate });
@@ -259,10 +288,11 @@ fn what_an_earlier_agent_left_running_is_stopped_before_this_node_wants_the_grou
     let config = Config {
         own: 0,
         nodes: 2,
-        groups: vec![GroupConfig { home: 0 }],
+        groups: vec![GroupConfig { home: 0, hands_over: false }],
         auto_failback: true,
         initdead: INITDEAD,
         deadtime: DEADTIME,
+        damping: DEADTIME,
     };
     let mut cluster = Cluster::new(config, 0);
     cluster.clean_up(0, [0]);
@@ -286,10 +316,11 @@ fn who_has_lost_the_interface_takes_nothing_until_it_is_back() {
     let config = Config {
         own: 0,
         nodes: 2,
-        groups: vec![GroupConfig { home: 0 }],
+        groups: vec![GroupConfig { home: 0, hands_over: false }],
         auto_failback: true,
         initdead: INITDEAD,
         deadtime: DEADTIME,
+        damping: DEADTIME,
     };
     let mut hand = Hand { cluster: Cluster::new(config, 0), now: MS };
     // Alone, with nobody who answers for the address: it would be its turn.
@@ -307,4 +338,39 @@ fn who_has_lost_the_interface_takes_nothing_until_it_is_back() {
     };
     assert!(!is_granted(&mut hand, false), "granted without an interface");
     assert!(is_granted(&mut hand, true), "never granted");
+}
+
+/// While the cable was out the other node may have taken the group over; what it said before is old.
+#[test]
+fn whose_interface_was_down_asks_before_it_takes() {
+    let config = Config {
+        own: 0,
+        nodes: 2,
+        groups: vec![GroupConfig { home: 0, hands_over: false }],
+        auto_failback: true,
+        initdead: INITDEAD,
+        deadtime: DEADTIME,
+        damping: DEADTIME,
+    };
+    let mut hand = Hand { cluster: Cluster::new(config, 0), now: MS };
+    hand.tell(Input::Reach { group: 0, up: false });
+    let view = NodeView {
+        session: 7,
+        alive: true,
+        active: true,
+        complete: true,
+        config_matches: true,
+        hears_us: true,
+        ..NodeView::default()
+    };
+    hand.tell(Input::Node { node: 1, view, claims: Vec::new() });
+    let actions = hand.tell(Input::Reach { group: 0, up: true });
+    let granted = |actions: &[Action]| actions.iter().any(|action| matches!(action, Action::Grant { .. }));
+    assert!(!granted(&actions) && actions.contains(&Action::Ask(0)), "{actions:?}");
+    let actions = hand.tell(Input::Asked { group: 0, answered: true });
+    assert!(!granted(&actions), "somebody answers for it");
+    hand.now += PATIENCE;
+    let actions = hand.tell(Input::Timeout);
+    assert!(actions.contains(&Action::Ask(0)), "{actions:?}");
+    assert!(granted(&hand.tell(Input::Asked { group: 0, answered: false })));
 }

@@ -8,8 +8,8 @@ use std::vec::Vec;
 use reflex::node::Said;
 use reflex::{Claim, Reason, Status, gate};
 
-use super::{ASKING, Alarm, Node, REFUSED, Runs, Script};
-use crate::{Action, GateView, GroupId, Input, Instant, NodeId, NodeView, Operation};
+use super::{ASKING, Alarm, Node, READYING, REFUSED, Runs, Script};
+use crate::{Action, GateView, GroupId, Input, Instant, NodeId, NodeView, Note, Operation, Why};
 
 impl Node {
     /// Tells the election everything that is new and does what it asks for, until there is nothing more.
@@ -129,7 +129,11 @@ impl Node {
             }
             Action::Resign { group, epoch } => {
                 let runs = self.scripts[group as usize].runs;
-                assert_eq!(runs, Runs::Down, "node {} resigns group {group} too early", self.id);
+                // Whom nobody can reach hands over first.
+                let deaf = |note: &Note| matches!(note, Note::Moving { why: Why::Deaf, .. });
+                let early = !matches!(runs, Runs::Down | Runs::Ready)
+                    && !self.notes.last().is_some_and(|(_, note)| deaf(note));
+                assert!(!early, "node {} resigns group {group} too early: {runs:?}", self.id);
                 self.orders.gates[group as usize].resigned.raise(u64::from(epoch));
             }
             Action::Arm { group, armed } => {
@@ -141,6 +145,7 @@ impl Node {
             Action::Say => self.say = true,
             Action::Start(group) => self.call(now, group, Operation::Start),
             Action::Stop(group) => self.call(now, group, Operation::Stop),
+            Action::Ready(group) => self.call(now, group, Operation::Ready),
             Action::Ask(group) => self.alarms.push((now + ASKING, Alarm::Asked(group))),
             Action::Reply { id, result } => {
                 let before = self.replies.insert(id, result);
@@ -154,9 +159,19 @@ impl Node {
     fn call(&mut self, now: Instant, group: GroupId, operation: Operation) {
         let plan = self.plans[group as usize];
         let script = &mut self.scripts[group as usize];
+        let may_start = script.runs == Runs::Down || script.runs.is_alone();
         let (allowed, runs, takes) = match operation {
-            Operation::Start => (script.runs == Runs::Down, Runs::Starting, plan.start),
-            Operation::Stop => (script.runs != Runs::Stopping, Runs::Stopping, plan.stop),
+            // An operation that is asked for while the addresses come up alone waits for that, which takes no time here.
+            Operation::Start => (may_start, Runs::Starting, plan.start),
+            Operation::Stop if matches!(script.runs, Runs::Readying | Runs::Ready) => {
+                (true, Runs::Releasing, READYING)
+            }
+            Operation::Stop => {
+                let stops = matches!(script.runs, Runs::Stopping | Runs::Releasing);
+                (!stops, Runs::Stopping, plan.stop)
+            }
+            Operation::Ready if script.runs == Runs::Down => (true, Runs::Readying, READYING),
+            Operation::Ready => (!script.runs.is_alone(), Runs::Clearing, plan.stop),
         };
         assert!(allowed, "node {}: {operation:?} of group {group} while {:?}", self.id, script.runs);
         *script = Script { runs, run: script.run + 1 };
