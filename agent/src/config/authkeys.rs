@@ -109,10 +109,10 @@ impl Reader<'_> {
         };
         let weakness = match method {
             Method::Sha1 | Method::Sha256 => return Some(method),
-            Method::Md5 => {
-                "`md5`, which the kernel does not check: heartbeats take the slower way through the agent"
+            Method::Md5 => "`md5`, which is weak by now",
+            Method::Crc => {
+                "`crc`, which has no secret: whoever reaches this port can take the addresses away from us"
             }
-            Method::Crc => "`crc`, which keeps nobody from sending heartbeats in our name",
         };
         self.say(Severity::Warning, word, Shown::Yes, weakness, "`sha1` or `sha256`");
         Some(method)

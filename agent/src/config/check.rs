@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use super::diagnostic::{Diagnostic, Severity, Source, quoted};
 use super::ha_cf::{Draft, Setting};
+use super::model::{LinkDead, LinkSpec};
 use super::scanner::Place;
 use super::time::shown;
+use crate::links::serial::Pace;
+use crate::links::serial::framing::encoded_bound;
 
-const KEEPALIVE: Duration = Duration::from_secs(1);
-const DEADTIME: Duration = Duration::from_secs(30);
+pub(super) const KEEPALIVE: Duration = Duration::from_secs(1);
+pub(super) const DEADTIME: Duration = Duration::from_secs(30);
 
 /// Below this `initdead` a booting network may not be up in time.
 const INITDEAD_USUAL: Duration = Duration::from_secs(10);
@@ -47,7 +50,7 @@ impl Times {
             warntime: or(draft.warntime, deadtime / 2),
             initdead: or(draft.initdead, initdead(deadtime)),
             deadping: or(draft.deadping, deadtime),
-            lease: or(draft.lease, deadtime.max(LEASE_USUAL)),
+            lease: or(draft.lease, lease(draft, deadtime)),
             starttime: or(draft.starttime, SCRIPT_TIME),
             stoptime: or(draft.stoptime, SCRIPT_TIME),
         }
@@ -59,6 +62,12 @@ fn or(setting: Setting<Duration>, default: Duration) -> Duration {
         Setting::Given(time, _) => time,
         Setting::Absent | Setting::Bad => default,
     }
+}
+
+/// The lease must be over before a line's deadtime is (`Pace::safe_deadtime`): beside a line it is half as long.
+fn lease(draft: &Draft, deadtime: Duration) -> Duration {
+    let line = draft.links.iter().any(|link| matches!(link, LinkSpec::Serial { .. }));
+    if line { (deadtime / 2).max(LEASE_USUAL) } else { deadtime.max(LEASE_USUAL) }
 }
 
 /// Heartbeat's default: long enough for a network to come up.
@@ -87,6 +96,7 @@ pub(super) fn check(
     checker.auto_failback();
     checker.lease();
     checker.linkdead();
+    checker.devices();
     (checker.times, own, checker.diagnostics)
 }
 
@@ -102,11 +112,6 @@ impl Checker<'_> {
         let links = &self.draft.links;
         if links.is_empty() && !self.draft.has_bad_link {
             self.of_file(Severity::Error, "no link", "at least one, such as `ucast eth0 192.0.2.12`");
-        } else if !links.is_empty() && !self.draft.has_bad_link && !links.iter().any(super::LinkSpec::is_used)
-        {
-            let message =
-                "no link of a kind that is used yet: this node would hear nobody; add a `ucast` link";
-            self.of_file(Severity::Warning, message, "");
         }
     }
 
@@ -208,7 +213,7 @@ impl Checker<'_> {
 
     fn linkdead(&mut self) {
         for (linkdead, word, place) in &self.draft.linkdead {
-            let mut names: Vec<&str> = self.draft.links.iter().map(super::LinkSpec::name).collect();
+            let mut names: Vec<&str> = self.draft.links.iter().map(LinkSpec::name).collect();
             names.dedup();
             if !names.contains(&linkdead.link.as_str()) && !self.draft.has_bad_link {
                 let names: Vec<String> = names.into_iter().map(quoted).collect();
@@ -216,6 +221,41 @@ impl Checker<'_> {
                 self.at(Severity::Error, word.place, quoted(&linkdead.link), expected);
             }
             self.more_than_two_keepalives(Setting::Given(linkdead.time, *place), "linkdead");
+            self.more_than_two_of_the_line(linkdead, *place);
+        }
+    }
+
+    fn devices(&mut self) {
+        let nodes: Vec<&str> = self.draft.nodes.iter().map(|node| node.text.as_str()).collect();
+        for (_, hosts, place) in &self.draft.devices {
+            for host in hosts.iter().flatten().filter(|host| !nodes.contains(&host.as_str())) {
+                let found = format!("a device that resets {}, which is no node", quoted(host));
+                self.at(Severity::Warning, *place, found, "nodes of this cluster behind `hosts=`");
+            }
+        }
+    }
+
+    /// A slow line cannot be asked every keepalive.
+    fn more_than_two_of_the_line(&mut self, linkdead: &LinkDead, place: Place) {
+        let mut lines = self.draft.links.iter().filter(|link| link.name() == linkdead.link);
+        let Some(LinkSpec::Serial { baud, .. }) = lines.next() else { return };
+        // The shortest frames that there are: with more groups a line is asked less often still.
+        let pace = Pace::new(*baud, encoded_bound(1, 20));
+        let keepalive = pace.keepalive(self.times.keepalive);
+        let safe = pace.safe_deadtime(self.times.keepalive, self.times.lease);
+        if linkdead.time <= keepalive * 2 {
+            let every = shown(Duration::from_millis(keepalive.as_millis() as u64));
+            let found =
+                format!("{} for a line that is asked every {every} at {baud} baud", shown(linkdead.time));
+            self.at(Severity::Error, place, found, "more than two of that");
+        } else if linkdead.time < safe {
+            let found = format!("{} with a lease of {}", shown(linkdead.time), shown(self.times.lease));
+            let expected = format!(
+                "at least {}, or a shorter `lease`: until then a node whose agent stands still may serve beside its \
+                 successor, if the line is all that joins them",
+                shown(Duration::from_millis(safe.as_millis() as u64 + 1))
+            );
+            self.at(Severity::Warning, place, found, expected);
         }
     }
 

@@ -1,4 +1,8 @@
-//! A fingerprint of what must be equal on all nodes, so that differing files are noticed on the wire.
+//! A fingerprint of what should be equal on all nodes, so that differing files are noticed on the wire.
+//!
+//! Two in one number. The upper 24 bits are about what gives claims their meaning: nodes and groups. Where those differ,
+//! nobody is elected. The lower 8 are about times and rules, which each node judges by for itself: they differ for a while
+//! whenever an operator reloads one node after the other, and that must not cost the cluster its heir.
 
 use std::time::Duration;
 
@@ -7,16 +11,35 @@ use sha2::{Digest as _, Sha256};
 use super::{Config, ResourceGroup};
 
 /// Changes whenever the same files would be understood differently.
-const DIGEST_VERSION: u8 = 1;
+const DIGEST_VERSION: u8 = 2;
 
-/// Node names in order, groups in order with their home, and the times and rules that both sides must share. Links,
-/// keys, logs, warntime and scripts' variables are each node's own.
+/// The bits about times and rules.
+const RULES: u32 = 0xff;
+
+/// Whether both fingerprints are of files with the same nodes and groups.
+#[must_use]
+pub fn same_cluster(one: u32, other: u32) -> bool {
+    one & !RULES == other & !RULES
+}
+
+/// Node names in order, groups in order with their home; the times and rules that both sides should share. Links, keys, logs,
+/// warntime and scripts' variables are each node's own.
 pub(super) fn digest(config: &Config) -> u32 {
+    cluster(config) & !RULES | rules(config) & RULES
+}
+
+fn rules(config: &Config) -> u32 {
     let mut hash = Sha256::new();
     hash.update([DIGEST_VERSION, u8::from(config.auto_failback)]);
     for time in [config.keepalive, config.deadtime, config.initdead, config.lease] {
         hash.update(micros(time).to_be_bytes());
     }
+    first_word(hash)
+}
+
+fn cluster(config: &Config) -> u32 {
+    let mut hash = Sha256::new();
+    hash.update([DIGEST_VERSION]);
     count(&mut hash, config.nodes.len());
     for node in &config.nodes {
         text(&mut hash, node);
@@ -25,8 +48,11 @@ pub(super) fn digest(config: &Config) -> u32 {
     for group in &config.groups {
         self::group(&mut hash, group);
     }
-    let bytes = hash.finalize();
-    bytes.iter().take(4).fold(0, |digest, &byte| digest << 8 | u32::from(byte))
+    first_word(hash)
+}
+
+fn first_word(hash: Sha256) -> u32 {
+    hash.finalize().iter().take(4).fold(0, |digest, &byte| digest << 8 | u32::from(byte))
 }
 
 fn group(hash: &mut Sha256, group: &ResourceGroup) {

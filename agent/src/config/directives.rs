@@ -4,31 +4,6 @@ use super::ha_cf::Reader;
 use super::scanner::Word;
 use super::{media, programs, settings};
 
-/// Directives that are read in full and have no effect yet; each use is warned of. Whoever gives one its effect
-/// deletes it here, and with it the warning. What these name in the world (devices, users, programs) is looked up only from then on.
-pub(super) const NOT_USED_YET: &[&str] = &[
-    "apiauth",
-    "baud",
-    "bcast",
-    "deadping",
-    "failfast",
-    "hbgenmethod",
-    "hopfudge",
-    "max_rexmit_delay",
-    "mcast",
-    "mcast6",
-    "ping",
-    "ping6",
-    "ping_group",
-    "respawn",
-    "rtprio",
-    "serial",
-    "stonith",
-    "stonith_host",
-    "ucast6",
-    "watchdog",
-];
-
 /// One directive.
 pub(super) struct Directive {
     pub(super) name: &'static str,
@@ -84,6 +59,8 @@ impl Directive {
 
 const OWN_LOGGING: &str = "xbeat writes its logs itself";
 const OWN_FORMAT: &str = "xbeat has one frame format";
+const NO_GENERATIONS: &str =
+    "a node that starts proves itself by answering a challenge, not by a number that grows";
 const NO_COMPRESSION: &str = "frames are never compressed";
 const NO_CORES: &str = "core files are the business of the system";
 const BOOLEAN: &str = "a boolean: `true`, `on`, `yes`, `y`, `1` or `false`, `off`, `no`, `n`, `0`";
@@ -128,12 +105,15 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     each("deadtime", |reader, value| reader.set_time(value, |draft| &mut draft.deadtime)),
     each("debug", settings::debug).by_default("0"),
     each("debugfile", |reader, value| reader.draft.debugfile = Some(value.text.clone().into())),
+    each("egress", settings::egress).by_default("auto"),
     refused("enable_config_writes", NO_PACEMAKER),
     each("env", settings::env),
     whole("failfast", programs::failfast),
+    whole("fence", programs::fence),
     refused("hbaping", NO_MEDIUM),
-    each("hbgenmethod", settings::hbgenmethod).by_default("file"),
-    each("hopfudge", settings::hopfudge).by_default("1"),
+    ignored("hbgenmethod", |v| matches!(v, "file" | "time"), "`file` or `time`", NO_GENERATIONS)
+        .by_default("file"),
+    ignored("hopfudge", |v| v.parse::<u8>().is_ok(), "a number from 0 to 255", OWN_FORMAT).by_default("1"),
     each("initdead", |reader, value| reader.set_time(value, |draft| &mut draft.initdead)),
     each("keepalive", |reader, value| reader.set_time(value, |draft| &mut draft.keepalive)),
     each("lease", |reader, value| reader.set_time(value, |draft| &mut draft.lease)),
@@ -141,10 +121,14 @@ pub(super) static DIRECTIVES: &[Directive] = &[
     ignored("log_badpack", is_boolean, BOOLEAN, "bad frames are counted, not logged").by_default("true"),
     each("logfacility", settings::logfacility),
     each("logfile", |reader, value| reader.draft.logfile = Some(value.text.clone().into())),
-    each("max_rexmit_delay", settings::max_rexmit_delay).by_default("250"),
+    each("mailer", programs::mailer),
+    each("mailfrom", programs::mailfrom),
+    ignored("max_rexmit_delay", is_positive, POSITIVE, "no frame of xbeat's is ever asked for again")
+        .by_default("250"),
     whole("mcast", media::mcast),
     whole("mcast6", media::mcast6),
     ignored("memreserve", is_positive, POSITIVE, "xbeat locks the memory it needs").by_default("6500"),
+    whole("monitor", programs::monitor),
     ignored("msgfmt", |v| matches!(v, "classic" | "netstring"), "`classic` or `netstring`", OWN_FORMAT)
         .by_default("classic"),
     each("nice_failback", settings::nice_failback),

@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use super::diagnostic::{Diagnostic, Severity, Source, quoted};
 use super::directives::{self, Apply, Directive};
-use super::model::{
-    ApiAuth, Facility, GenerationMethod, LinkDead, LinkSpec, PingSpec, Respawn, Stonith, XdpMode,
-};
+use super::model::{EgressMode, Facility, LinkDead, LinkSpec, PingSpec, Respawn, Stonith, XdpMode};
 use super::names::World;
 use super::scanner::{self, Line, Place, Word, is_blank, is_value_separator};
 use super::settings;
 use super::time;
+use crate::resources::{Device, Via};
 
 /// A value that may be absent, or stand there and be wrong: then what depends on it is not complained of as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,6 +41,7 @@ pub(super) struct Draft {
     /// A link took `udpport` as it was: later lines no longer change it.
     pub(super) is_udpport_taken: bool,
     pub(super) xdp: XdpMode,
+    pub(super) egress: EgressMode,
     pub(super) links: Vec<LinkSpec>,
     /// A link line went wrong, so that an empty list is no news.
     pub(super) has_bad_link: bool,
@@ -49,16 +49,20 @@ pub(super) struct Draft {
     pub(super) baud: u32,
     pub(super) pings: Vec<PingSpec>,
     pub(super) respawn: Vec<Respawn>,
-    pub(super) api_auth: Vec<ApiAuth>,
+    /// Clients of `apiauth`, each of which may be named once.
+    pub(super) api_clients: Vec<String>,
     pub(super) stonith: Option<Stonith>,
+    /// Devices that reset nodes, and which: none for all.
+    pub(super) devices: Vec<(Device, Option<Vec<String>>, Place)>,
+    pub(super) fence: Option<(PathBuf, Vec<String>)>,
+    pub(super) monitors: Vec<(String, Duration)>,
+    pub(super) mailer: Option<Via>,
+    pub(super) mailfrom: Option<String>,
     pub(super) watchdog: Option<PathBuf>,
     pub(super) logfile: Option<PathBuf>,
     pub(super) debugfile: Option<PathBuf>,
     pub(super) logfacility: Option<Facility>,
     pub(super) debug: u8,
-    pub(super) hopfudge: u8,
-    pub(super) generation: GenerationMethod,
-    pub(super) max_rexmit_delay: Duration,
     pub(super) realtime: bool,
     pub(super) rtprio: Option<u8>,
     /// `env` lines.
@@ -84,22 +88,25 @@ impl Default for Draft {
             udpport: settings::UDPPORT,
             is_udpport_taken: false,
             xdp: XdpMode::Auto,
+            egress: EgressMode::Auto,
             links: Vec::new(),
             has_bad_link: false,
             linkdead: Vec::new(),
             baud: settings::BAUD,
             pings: Vec::new(),
             respawn: Vec::new(),
-            api_auth: Vec::new(),
+            api_clients: Vec::new(),
             stonith: None,
+            devices: Vec::new(),
+            fence: None,
+            monitors: Vec::new(),
+            mailer: None,
+            mailfrom: None,
             watchdog: None,
             logfile: None,
             debugfile: None,
             logfacility: None,
             debug: 0,
-            hopfudge: 1,
-            generation: GenerationMethod::File,
-            max_rexmit_delay: Duration::from_millis(250),
             realtime: true,
             rtprio: None,
             env: Vec::new(),
@@ -116,17 +123,11 @@ pub(super) struct Reader<'a> {
     pub(super) own_name: &'a str,
     pub(super) diagnostics: Vec<Diagnostic>,
     source: &'a Source,
-    not_used_yet: &'a [&'a str],
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(
-        source: &'a Source,
-        world: &'a dyn World,
-        own_name: &'a str,
-        not_used_yet: &'a [&'a str],
-    ) -> Self {
-        Self { draft: Draft::default(), world, own_name, diagnostics: Vec::new(), source, not_used_yet }
+    pub(super) fn new(source: &'a Source, world: &'a dyn World, own_name: &'a str) -> Self {
+        Self { draft: Draft::default(), world, own_name, diagnostics: Vec::new(), source }
     }
 
     /// Reads the whole file.
@@ -185,9 +186,6 @@ impl<'a> Reader<'a> {
         }
         if self.error_count() > errors {
             self.mark_bad_link(directive.name);
-        } else if self.not_used_yet.contains(&directive.name) {
-            let message = format!("{} is not used yet: the line is checked and kept", quoted(&name.text));
-            self.warning(name.place, message, "");
         }
     }
 
@@ -253,11 +251,6 @@ impl<'a> Reader<'a> {
 
     fn error_count(&self) -> usize {
         self.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count()
-    }
-
-    /// Whether what the directive names in the world is to be looked up.
-    pub(super) fn is_used(&self, directive: &str) -> bool {
-        !self.not_used_yet.contains(&directive)
     }
 
     pub(super) fn error(&mut self, place: Place, found: impl Into<String>, expected: impl Into<String>) {

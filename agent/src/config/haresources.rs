@@ -1,7 +1,7 @@
 //! haresources: one logical line is one resource group, its home node first.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use super::diagnostic::{Diagnostic, Severity, Source, quoted};
 use super::resource::Resource;
@@ -53,7 +53,7 @@ struct Reader<'a> {
 #[derive(Default)]
 struct Seen {
     keys: Vec<(Resource, Place)>,
-    addresses: BTreeMap<Ipv4Addr, Place>,
+    addresses: BTreeMap<IpAddr, Place>,
 }
 
 impl Reader<'_> {
@@ -122,12 +122,14 @@ impl Reader<'_> {
 
     /// An address in two groups would be served by two nodes.
     fn check_address(&mut self, resource: &Resource, word: &Word) {
-        let Some(vip) = resource.vip() else { return };
-        if let Some(first) = self.seen.addresses.get(&vip.address) {
+        let four = resource.vip().map(|vip| IpAddr::from(vip.address));
+        let six = resource.vip6().map(|vip| IpAddr::from(vip.address));
+        let Some(address) = four.or(six) else { return };
+        if let Some(first) = self.seen.addresses.get(&address) {
             let expected = format!("each address once; it stands in line {} already", first.line);
             return self.error(word.place, quoted(&word.text), expected);
         }
-        self.seen.addresses.insert(vip.address, word.place);
+        self.seen.addresses.insert(address, word.place);
     }
 
     fn error(&mut self, place: Place, found: impl Into<String>, expected: impl Into<String>) {

@@ -1,6 +1,7 @@
 //! The directives of ha.cf that name heartbeat paths and ping nodes.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use super::diagnostic::quoted;
@@ -9,9 +10,14 @@ use super::model::{LinkDead, LinkSpec, PingSpec};
 use super::names::{INTERFACE_EXPECTED, host_v4, host_v6, is_interface};
 use super::scanner::Word;
 use super::settings::number;
+use crate::links::serial::port::Fault;
 
 /// Hops of a multicast link: Heartbeat takes 0 to 4 whatever its manual says.
 const HOPS_MAX: u32 = 4;
+
+/// Speeds of serial lines: from Heartbeat's lowest to the highest that Linux has a name for. Whether a device has one of
+/// them, and which between, it says when it is opened.
+const BAUD_RATES: RangeInclusive<u32> = 9_600..=4_000_000;
 
 pub(super) fn ucast(reader: &mut Reader<'_>, name: &Word, words: &[Word]) {
     if !has_words(reader, name, words, 2, "`ucast INTERFACE PEER`, such as `ucast eth0 192.0.2.12`") {
@@ -39,6 +45,11 @@ pub(super) fn ucast6(reader: &mut Reader<'_>, name: &Word, words: &[Word]) {
         let place = words[1].place_within(host.chars().count() + 1);
         return reader.error(place, quoted(scope), INTERFACE_EXPECTED);
     }
+    if let Some(scope) = scope.as_deref().filter(|scope| *scope != words[0].text) {
+        let place = words[1].place_within(host.chars().count() + 1);
+        let expected = format!("`%{}`: the link is on that interface", words[0].text);
+        return reader.error(place, quoted(scope), expected);
+    }
     let peer = host_v6(reader.world, &host);
     reader.warn_of_surplus(words, 2);
     reader.draft.is_udpport_taken = true;
@@ -63,10 +74,8 @@ pub(super) fn udp(reader: &mut Reader<'_>, value: &Word) {
     if reader.diagnostics.len() > errors {
         return;
     }
-    let kept =
-        if reader.is_used("bcast") { "" } else { "; it is not used yet: the line is checked and kept" };
     let found = quoted(&format!("udp {}", value.text));
-    reader.warning(value.place, found, format!("`bcast {}`, which it is taken for{kept}", value.text));
+    reader.warning(value.place, found, format!("`bcast {}`, which it is taken for", value.text));
     reader.draft.written.push(("bcast", value.text.clone()));
 }
 
@@ -121,27 +130,31 @@ pub(super) fn serial(reader: &mut Reader<'_>, value: &Word) {
             "the full path of a terminal such as `/dev/ttyS0`",
         );
     }
-    if reader.is_used("serial") && !reader.world.is_character_device(&device) {
-        let found = format!("{}, which is no character device here", quoted(&value.text));
-        return reader.error(value.place, found, "the full path of a terminal such as `/dev/ttyS0`");
+    match reader.world.terminal(&device) {
+        Ok(()) => {}
+        Err(Fault::NoTerminal(_)) => {
+            let found = format!("{}, which is no terminal", quoted(&value.text));
+            return reader.error(value.place, found, "the full path of a terminal such as `/dev/ttyS0`");
+        }
+        // It may be there later: an adapter that is plugged in, a module that is loaded.
+        Err(fault) => {
+            let found = format!("{}: {fault}", quoted(&value.text));
+            reader.warning(
+                value.place,
+                found,
+                "a terminal that this machine has, and that the agent may use",
+            );
+        }
     }
     let baud = reader.draft.baud;
     reader.draft.links.push(LinkSpec::Serial { device, baud });
 }
 
 pub(super) fn baud(reader: &mut Reader<'_>, value: &Word) {
-    let baud = match value.text.as_str() {
-        "9600" => 9_600,
-        "19200" => 19_200,
-        "38400" => 38_400,
-        "57600" => 57_600,
-        "115200" => 115_200,
-        "230400" => 230_400,
-        "460800" => 460_800,
-        _ => {
-            let expected = "9600, 19200, 38400, 57600, 115200, 230400 or 460800";
-            return reader.error(value.place, quoted(&value.text), expected);
-        }
+    let Some(baud) = value.text.parse().ok().filter(|baud| BAUD_RATES.contains(baud)) else {
+        let expected = "9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600, or another rate up to 4000000 that the \
+                        devices at both ends have";
+        return reader.error(value.place, quoted(&value.text), expected);
     };
     reader.draft.baud = baud;
     if reader.draft.links.iter().any(|link| matches!(link, LinkSpec::Serial { .. })) {

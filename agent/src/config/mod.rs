@@ -7,6 +7,7 @@
 mod authkeys;
 mod check;
 mod diagnostic;
+mod difference;
 mod digest;
 mod directives;
 mod environment;
@@ -24,22 +25,33 @@ mod time;
 #[cfg(test)]
 mod tests;
 
-use std::fs::File;
-use std::io::Read as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use diagnostic::{Diagnostic, Severity, render};
+pub use difference::{Change, How, difference};
+pub use digest::same_cluster;
 pub use haresources::ResourceGroup;
 pub use model::{
-    ApiAuth, AuthKeys, Facility, GenerationMethod, Key, LinkDead, LinkSpec, Method, PingSpec, Respawn,
-    Stonith, XdpMode,
+    AuthKeys, EgressMode, Facility, Key, LinkDead, LinkSpec, Method, PingSpec, Respawn, Stonith, XdpMode,
 };
-pub use resource::{BadResource, Resource, VipSpec};
+pub use names::World;
+pub use resource::{BadResource, Resource, Vip6Spec, VipSpec};
 
+use crate::resources::{Device, Via};
 use diagnostic::Source;
-use names::{Machine, World};
+use names::Machine;
+
+/// The directives that have a default which follows from no other, and that default as one would write it.
+pub fn defaults() -> impl Iterator<Item = (&'static str, String)> {
+    let times = [("keepalive", check::KEEPALIVE), ("deadtime", check::DEADTIME)];
+    let times = times.map(|(name, value)| (name, time::shown(value)));
+    let others = directives::DIRECTIVES.iter();
+    times
+        .into_iter()
+        .chain(others.filter_map(|directive| Some((directive.name, directive.default?.to_owned()))))
+}
 
 /// Most nodes in a cluster.
 pub const NODES_MAX: usize = 16;
@@ -67,13 +79,25 @@ pub struct Config {
     pub starttime: Duration,
     /// Longest time for one `stop` of a script, and after which a failed one is not tried again.
     pub stoptime: Duration,
+    /// The devices that reset nodes, by node, found and ready to be used; where one cannot be, a warning tells.
+    pub devices: BTreeMap<usize, Device>,
+    /// What is run when resources do not stop, and its arguments.
+    pub fence: Option<(PathBuf, Vec<String>)>,
+    /// Resources that are asked for their status while they are up, by word, name or `*`, and how often.
+    pub monitors: Vec<(String, Duration)>,
+    /// How mails leave.
+    pub mailer: Via,
+    /// The sender of mails; none: root at this node.
+    pub mailfrom: Option<String>,
     /// UDP port of `ucast`, `ucast6` and `bcast` links.
     pub udpport: u16,
     /// Groups return to their home node.
     pub auto_failback: bool,
     /// Where the kernel part is attached.
     pub xdp: XdpMode,
-    /// Heartbeat paths, at least one; not all kinds are used yet ([`LinkSpec::is_used`]).
+    /// How the egress gate is attached.
+    pub egress: EgressMode,
+    /// Heartbeat paths, at least one.
     pub links: Vec<LinkSpec>,
     /// Links with a dead time of their own.
     pub linkdead: Vec<LinkDead>,
@@ -85,9 +109,7 @@ pub struct Config {
     pub keys: AuthKeys,
     /// Programs that live as long as the agent.
     pub respawn: Vec<Respawn>,
-    /// Rights of clients.
-    pub api_auth: Vec<ApiAuth>,
-    /// The device that switches dead nodes off.
+    /// The last line that tells of a device.
     pub stonith: Option<Stonith>,
     /// The device that resets this machine.
     pub watchdog: Option<PathBuf>,
@@ -99,31 +121,17 @@ pub struct Config {
     pub logfacility: Option<Facility>,
     /// Debug level, 0 to 255.
     pub debug: u8,
-    /// Added to the number of nodes, the `ttl` of Heartbeat's own frames.
-    pub hopfudge: u8,
-    /// Source of the generation number of Heartbeat's own protocol.
-    pub generation: GenerationMethod,
-    /// Interval of requests to send a lost frame again, in Heartbeat's own protocol.
-    pub max_rexmit_delay: Duration,
     /// Real-time scheduling and locked memory are wanted.
     pub realtime: bool,
     /// Real-time priority, 1 to 99; none: the agent's choice.
     pub rtprio: Option<u8>,
     /// Environment of scripts: `HA_<directive>` for every directive, then the `env` lines. Each name once.
     pub env: Vec<(String, String)>,
-    /// Fingerprint of what must be equal on all nodes: node names, groups, keepalive, deadtime, initdead, lease,
-    /// auto_failback.
+    /// Fingerprint of what should be equal on all nodes: node names and groups ([`same_cluster`]); keepalive, deadtime,
+    /// initdead, lease, auto_failback.
     pub digest: u32,
     /// What somebody should look at.
     pub warnings: Vec<Diagnostic>,
-}
-
-impl Config {
-    /// Whether there is a link that heartbeats go over. A node without one hears nobody, would find every other node
-    /// dead, and must not serve.
-    pub fn has_used_link(&self) -> bool {
-        self.links.iter().any(LinkSpec::is_used)
-    }
 }
 
 /// Reads the configuration in `dir`. May wait for the resolver where peers are named by host names.
@@ -135,24 +143,25 @@ impl Config {
 /// Every error of the three files, and the warnings, in the order in which Heartbeat checks: ha.cf, authkeys, what
 /// must hold between values, haresources.
 pub fn load(dir: &Path, node: Option<&str>) -> Result<Config, Vec<Diagnostic>> {
-    load_from(dir, node, &Machine, directives::NOT_USED_YET)
+    load_in(&Machine, dir, node)
 }
 
-fn load_from(
-    dir: &Path,
-    node: Option<&str>,
-    world: &dyn World,
-    not_used_yet: &[&str],
-) -> Result<Config, Vec<Diagnostic>> {
+/// As [`load`], in a world that need not be this machine: the files too are what it says.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_in(world: &dyn World, dir: &Path, node: Option<&str>) -> Result<Config, Vec<Diagnostic>> {
     let mut diagnostics = Vec::new();
-    let own_name = own_name(dir, node, &mut diagnostics);
+    let own_name = own_name(world, dir, node, &mut diagnostics);
 
-    let ha_cf = read(dir, "ha.cf", &mut diagnostics);
+    let ha_cf = read(world, dir, "ha.cf", &mut diagnostics);
     let (source, bytes) = source(dir, "ha.cf", ha_cf.as_deref());
-    let (draft, found) = ha_cf::Reader::new(&source, world, &own_name, not_used_yet).read(bytes);
+    let (draft, found) = ha_cf::Reader::new(&source, world, &own_name).read(bytes);
+    let mailer = draft.mailer.clone().unwrap_or_else(|| programs::usual_mailer(world));
     diagnostics.extend(found);
 
-    let keys = read(dir, "authkeys", &mut diagnostics).and_then(|bytes| {
+    let keys = read(world, dir, "authkeys", &mut diagnostics).and_then(|bytes| {
         let (keys, found) = authkeys::parse(&Source::new(&dir.join("authkeys"), &bytes), &bytes);
         diagnostics.extend(found);
         keys
@@ -165,7 +174,7 @@ fn load_from(
     }
 
     let nodes: Vec<String> = draft.nodes.iter().map(|node| node.text.clone()).collect();
-    let groups = read(dir, "haresources", &mut diagnostics).map(|bytes| {
+    let groups = read(world, dir, "haresources", &mut diagnostics).map(|bytes| {
         let (groups, found) =
             haresources::parse(&Source::new(&dir.join("haresources"), &bytes), &bytes, &nodes);
         diagnostics.extend(found);
@@ -175,7 +184,7 @@ fn load_from(
     let is_good = !diagnostics.iter().any(Diagnostic::is_error);
     match (own, keys, groups) {
         (Some(own), Some(keys), Some(groups)) if is_good => {
-            Ok(assemble(draft, times, nodes, own, keys, groups, diagnostics))
+            Ok(assemble(draft, times, (nodes, own), keys, groups, mailer, diagnostics))
         }
         _ => Err(diagnostics),
     }
@@ -184,13 +193,14 @@ fn load_from(
 fn assemble(
     draft: ha_cf::Draft,
     times: check::Times,
-    nodes: Vec<String>,
-    own: usize,
+    (nodes, own): (Vec<String>, usize),
     keys: AuthKeys,
     groups: Vec<ResourceGroup>,
+    mailer: Via,
     warnings: Vec<Diagnostic>,
 ) -> Config {
     let env = environment::variables(&draft, &times);
+    let devices = devices(&draft, &nodes);
     // Absent means `legacy`, which gives back too.
     let auto_failback = !matches!(draft.auto_failback, ha_cf::Setting::Given(false, _));
     let mut config = Config {
@@ -207,22 +217,24 @@ fn assemble(
         udpport: draft.udpport,
         auto_failback,
         xdp: draft.xdp,
+        egress: draft.egress,
         links: draft.links,
         linkdead: draft.linkdead.into_iter().map(|(linkdead, ..)| linkdead).collect(),
         pings: draft.pings,
         groups,
         keys,
         respawn: draft.respawn,
-        api_auth: draft.api_auth,
         stonith: draft.stonith,
+        devices,
+        fence: draft.fence,
+        monitors: draft.monitors,
+        mailer,
+        mailfrom: draft.mailfrom,
         watchdog: draft.watchdog,
         logfile: draft.logfile,
         debugfile: draft.debugfile,
         logfacility: draft.logfacility,
         debug: draft.debug,
-        hopfudge: draft.hopfudge,
-        generation: draft.generation,
-        max_rexmit_delay: draft.max_rexmit_delay,
         realtime: draft.realtime,
         rtprio: draft.rtprio,
         env,
@@ -233,22 +245,29 @@ fn assemble(
     config
 }
 
+/// Which device resets which node: the last line that names a node counts.
+fn devices(draft: &ha_cf::Draft, nodes: &[String]) -> BTreeMap<usize, Device> {
+    let mut by_node = BTreeMap::new();
+    for (device, hosts, _) in &draft.devices {
+        for (index, node) in nodes.iter().enumerate() {
+            if hosts.as_ref().is_none_or(|hosts| hosts.contains(node)) {
+                by_node.insert(index, device.clone());
+            }
+        }
+    }
+    by_node
+}
+
 fn source<'a>(dir: &Path, name: &str, bytes: Option<&'a [u8]>) -> (Source, &'a [u8]) {
     let bytes = bytes.unwrap_or_default();
     (Source::new(&dir.join(name), bytes), bytes)
 }
 
 /// Reads one file; says why not. Keys that others can read are an error, and read all the same for their own errors.
-fn read(dir: &Path, name: &str, diagnostics: &mut Vec<Diagnostic>) -> Option<Vec<u8>> {
+fn read(world: &dyn World, dir: &Path, name: &str, diagnostics: &mut Vec<Diagnostic>) -> Option<Vec<u8>> {
     let path = dir.join(name);
-    let mut bytes = Vec::new();
-    let read = File::open(&path).and_then(|mut file| {
-        let mode = file.metadata()?.permissions().mode() & 0o7777;
-        file.read_to_end(&mut bytes)?;
-        Ok(mode)
-    });
-    match read {
-        Ok(mode) => {
+    match world.read(&path) {
+        Ok((mode, bytes)) => {
             if name == "authkeys" && mode & 0o044 != 0 {
                 let found = format!("mode {mode:04o}: others can read the keys");
                 let expected = format!("mode 0600: `chmod 600 {}`", path.display());
@@ -273,13 +292,13 @@ fn read(dir: &Path, name: &str, diagnostics: &mut Vec<Diagnostic>) -> Option<Vec
 }
 
 /// The name of this node, in lower case.
-fn own_name(dir: &Path, node: Option<&str>, diagnostics: &mut Vec<Diagnostic>) -> String {
+fn own_name(world: &dyn World, dir: &Path, node: Option<&str>, diagnostics: &mut Vec<Diagnostic>) -> String {
     if let Some(node) = node {
         return node.to_ascii_lowercase();
     }
     let path = dir.join("nodeinfo");
-    match std::fs::read(&path) {
-        Ok(bytes) => {
+    match world.read(&path) {
+        Ok((_, bytes)) => {
             let name = String::from_utf8_lossy(bytes.split(|&byte| byte == b'\n').next().unwrap_or_default())
                 .trim()
                 .to_ascii_lowercase();

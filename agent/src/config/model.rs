@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::directives;
+use super::programs;
 
 /// Where the kernel part is attached (`xdp`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,6 +22,18 @@ pub enum XdpMode {
     Tc,
     /// No kernel part: everything through sockets.
     Off,
+}
+
+/// How the egress gate is attached (`egress`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EgressMode {
+    /// The best that works.
+    #[default]
+    Auto,
+    /// As a TCX link.
+    Tcx,
+    /// As a filter of a clsact queueing discipline.
+    Clsact,
 }
 
 /// One heartbeat path.
@@ -107,11 +119,6 @@ impl LinkSpec {
             Self::Serial { .. } => "serial",
         }
     }
-
-    /// Whether heartbeats go over links of this kind; the others are read and kept.
-    pub fn is_used(&self) -> bool {
-        !directives::NOT_USED_YET.contains(&self.directive())
-    }
 }
 
 /// A dead time of one link's own (`linkdead`).
@@ -142,7 +149,7 @@ pub enum PingSpec {
     },
 }
 
-/// A program that lives as long as the agent (`respawn`, `failfast`).
+/// A program that lives as long as the agent (`respawn`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Respawn {
     /// User that it runs as.
@@ -151,26 +158,13 @@ pub struct Respawn {
     pub program: PathBuf,
     /// Its arguments.
     pub args: Vec<String>,
-    /// Its death fences this machine (`failfast`) instead of starting it again.
-    pub is_failfast: bool,
 }
 
 impl Respawn {
     /// Whether it is Heartbeat's `ipfail`, which is built in: old files name directories where it no longer is.
     pub fn is_ipfail(&self) -> bool {
-        self.program.file_name().is_some_and(|name| name == "ipfail")
+        programs::is_ipfail(&self.program)
     }
-}
-
-/// Who may use the client interface under a name (`apiauth`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ApiAuth {
-    /// Name of the client.
-    pub client: String,
-    /// Users.
-    pub users: Vec<String>,
-    /// Groups.
-    pub groups: Vec<String>,
 }
 
 /// The device that switches a dead node off.
@@ -201,16 +195,6 @@ impl fmt::Debug for Stonith {
             Self::Host { kind, .. } => f.debug_struct("Host").field("kind", kind).finish_non_exhaustive(),
         }
     }
-}
-
-/// Where the generation number of Heartbeat's own protocol comes from (`hbgenmethod`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum GenerationMethod {
-    /// A file that counts starts.
-    #[default]
-    File,
-    /// The clock.
-    Time,
 }
 
 /// A syslog facility.

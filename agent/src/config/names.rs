@@ -1,9 +1,13 @@
 //! Names that the world gives a meaning: hosts, interfaces, users, files. The lookups stand behind a trait, so that
-//! tests decide what exists.
+//! tests and the fuzzer decide what exists.
 
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
+
+use crate::links::serial::port::{self, Fault};
 
 /// Longest interface name the kernel takes (`IFNAMSIZ` less its NUL).
 const INTERFACE_BYTES_MAX: usize = 15;
@@ -25,16 +29,48 @@ pub(super) fn is_unicast(address: Ipv4Addr) -> bool {
     !(address.is_unspecified() || address.is_multicast() || address.is_broadcast())
 }
 
-/// What the parsers ask about the machine and the network.
-pub(super) trait World {
-    /// Address of a host; else why there is none.
+/// What the configuration asks of the machine and the network: all that [`super::load`] learns, it learns by this.
+pub trait World {
+    /// The permission bits of a configuration file, and what is in it.
+    ///
+    /// # Errors
+    /// As the system says it; `NotFound` where there is no such file.
+    fn read(&self, path: &Path) -> io::Result<(u32, Vec<u8>)> {
+        let mut bytes = Vec::new();
+        let mut file = File::open(path)?;
+        let mode = file.metadata()?.permissions().mode() & 0o7777;
+        file.read_to_end(&mut bytes)?;
+        Ok((mode, bytes))
+    }
+
+    /// Address of a host.
+    ///
+    /// # Errors
+    /// Why there is none, in words.
     fn resolve(&self, host: &str) -> Result<Ipv4Addr, String>;
-    /// IPv6 address of a host; else why there is none.
+
+    /// IPv6 address of a host.
+    ///
+    /// # Errors
+    /// Why there is none, in words.
     fn resolve_v6(&self, host: &str) -> Result<Ipv6Addr, String>;
+
+    /// Whether there is a user with this name or number.
     fn has_user(&self, name: &str) -> bool;
-    fn has_group(&self, name: &str) -> bool;
+
+    /// Whether the file is a program.
     fn is_executable(&self, path: &Path) -> bool;
+
+    /// Whether the file is a terminal or another device of characters.
     fn is_character_device(&self, path: &Path) -> bool;
+    /// A small file's text.
+    ///
+    /// # Errors
+    /// Why there is none, in words.
+    fn text(&self, path: &Path) -> Result<String, String>;
+
+    /// Whether a terminal could be opened now; else why not.
+    fn terminal(&self, path: &Path) -> Result<(), Fault>;
 }
 
 /// The machine we run on.
@@ -63,16 +99,25 @@ impl World for Machine {
         name.parse::<u32>().is_ok() || matches!(nix::unistd::User::from_name(name), Ok(Some(_)))
     }
 
-    fn has_group(&self, name: &str) -> bool {
-        name.parse::<u32>().is_ok() || matches!(nix::unistd::Group::from_name(name), Ok(Some(_)))
-    }
-
     fn is_executable(&self, path: &Path) -> bool {
         path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
     }
 
+    fn text(&self, path: &Path) -> Result<String, String> {
+        const SIZE_MAX: u64 = 64 << 10;
+        let meta = std::fs::metadata(path).map_err(|error| format!("cannot be read: {error}"))?;
+        if !meta.is_file() || meta.len() > SIZE_MAX {
+            return Err("is no small file".to_owned());
+        }
+        std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))
+    }
+
     fn is_character_device(&self, path: &Path) -> bool {
         path.metadata().is_ok_and(|file| file.file_type().is_char_device())
+    }
+
+    fn terminal(&self, path: &Path) -> Result<(), Fault> {
+        port::check(path)
     }
 }
 

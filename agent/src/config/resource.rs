@@ -1,10 +1,11 @@
 //! One word of haresources: a script and its arguments, and the virtual address where it is one.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use super::diagnostic::quoted;
 use super::names::{INTERFACE_EXPECTED, is_interface, is_unicast};
+use crate::resources::{Spec, builtin};
 
 /// Longest address label the kernel takes (`IFNAMSIZ` less its NUL).
 const LABEL_BYTES_MAX: usize = 15;
@@ -18,6 +19,18 @@ pub struct Resource {
     pub args: Vec<String>,
     word: String,
     vip: Option<VipSpec>,
+    vip6: Option<Vip6Spec>,
+}
+
+/// An IPv6 virtual address as `IPv6addr` takes it: `address[/prefix[/interface]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vip6Spec {
+    /// The address.
+    pub address: Ipv6Addr,
+    /// Prefix length, 1 to 128; none: that of the route to the address.
+    pub prefix: Option<u8>,
+    /// The interface; none: that of the route to the address.
+    pub interface: Option<String>,
 }
 
 /// A virtual address as `IPaddr` and `IPaddr2` take it: `address[/prefix[/interface[:label]][/broadcast]]`.
@@ -58,6 +71,16 @@ impl Resource {
         self.vip.as_ref()
     }
 
+    /// The address, for `IPv6addr`.
+    pub fn vip6(&self) -> Option<&Vip6Spec> {
+        self.vip6.as_ref()
+    }
+
+    /// Whether it is a virtual address of either kind.
+    pub fn is_address(&self) -> bool {
+        self.vip.is_some() || self.vip6.is_some()
+    }
+
     /// Whether both are the same resource, however written: `192.0.2.3` is `IPaddr::192.0.2.3`.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.name == other.name && self.args == other.args
@@ -76,8 +99,19 @@ impl FromStr for Resource {
         };
         check_name(name)?;
         let arguments = &word[arguments_at..];
+        if name == "IPv6addr" {
+            // The `::` of an address separates nothing.
+            let vip6 = vip6(arguments).map_err(|bad| BadResource {
+                offset: bad.offset + word[..arguments_at].chars().count(),
+                ..bad
+            })?;
+            let (args, word) = (vec![arguments.to_owned()], word.to_owned());
+            return Ok(Self { name: name.to_owned(), args, word, vip: None, vip6: Some(vip6) });
+        }
         let args: Vec<String> =
             arguments.split("::").filter(|argument| !argument.is_empty()).map(str::to_owned).collect();
+        check_arguments(name, &args)
+            .map_err(|expected| bad(word[..arguments_at].chars().count(), quoted(arguments), &expected))?;
         let vip = match name {
             "IPaddr" | "IPaddr2" => {
                 let address = args.first().map_or("", String::as_str);
@@ -88,7 +122,7 @@ impl FromStr for Resource {
             }
             _ => None,
         };
-        Ok(Self { name: name.to_owned(), args, word: word.to_owned(), vip })
+        Ok(Self { name: name.to_owned(), args, word: word.to_owned(), vip, vip6: None })
     }
 }
 
@@ -98,6 +132,21 @@ fn looks_like_address(word: &str) -> bool {
     let dots_before_digits =
         bytes.windows(2).filter(|pair| pair[0] == b'.' && pair[1].is_ascii_digit()).count();
     bytes.first().is_some_and(u8::is_ascii_digit) && dots_before_digits >= 3
+}
+
+/// Checks the arguments of words that no script can take over.
+fn check_arguments(name: &str, args: &[String]) -> Result<(), String> {
+    match name {
+        "IPsrcaddr" | "SendArp" => {
+            let spec = Spec { name: name.to_owned(), args: args.to_vec() };
+            builtin::parse(&spec).map_or(Ok(()), |parsed| parsed.map(drop))
+        }
+        "systemd" if args.len() != 1 => Err("one unit, such as `systemd::apache2.service`".to_owned()),
+        "ocf" if args.len() < 2 => {
+            Err("an OCF agent, such as `ocf::heartbeat::Dummy::state=/run/x`".to_owned())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A name is looked up in two directories: it must not lead out of them.
@@ -141,6 +190,36 @@ fn vip(argument: &str) -> Result<VipSpec, BadResource> {
     if let Some((part, offset)) = parts.next() {
         let expected = "nothing behind `address/prefix/interface/broadcast`";
         return Err(bad(offset, quoted(part), expected));
+    }
+    Ok(vip)
+}
+
+/// Reads `address[/prefix[/interface]]` of IPv6.
+fn vip6(argument: &str) -> Result<Vip6Spec, BadResource> {
+    let mut parts = Parts { rest: Some(argument), offset: 0 };
+    let (address, offset) = parts.next().unwrap_or(("", 0));
+    let parsed = address.parse().ok();
+    let parsed: Option<Ipv6Addr> =
+        parsed.filter(|a: &Ipv6Addr| !a.is_multicast() && !a.is_unspecified() && !a.is_loopback());
+    // An IPv4 address in IPv6's clothes is no address of a network.
+    let parsed = parsed.filter(|address| address.to_ipv4_mapped().is_none());
+    let address =
+        parsed.ok_or_else(|| bad(offset, quoted(address), "an IPv6 address such as `2001:db8::3`"))?;
+    let mut vip = Vip6Spec { address, prefix: None, interface: None };
+    if let Some((part, offset)) = parts.next().filter(|(part, _)| !part.is_empty()) {
+        let prefix = part.parse().ok().filter(|prefix| (1..=128).contains(prefix));
+        vip.prefix = Some(
+            prefix.ok_or_else(|| bad(offset, quoted(part), "a prefix length of 1 to 128, such as `64`"))?,
+        );
+    }
+    if let Some((part, offset)) = parts.next().filter(|(part, _)| !part.is_empty()) {
+        if !is_interface(part) {
+            return Err(bad(offset, quoted(part), INTERFACE_EXPECTED));
+        }
+        vip.interface = Some(part.to_owned());
+    }
+    if let Some((part, offset)) = parts.next() {
+        return Err(bad(offset, quoted(part), "nothing behind `address/prefix/interface`"));
     }
     Ok(vip)
 }

@@ -16,6 +16,8 @@ pub(super) struct Word {
     /// The text; what is not UTF-8 is replaced.
     pub(super) text: String,
     pub(super) place: Place,
+    /// Where it goes on, for a word that a `\` carried over the end of its line: the characters before, and the place.
+    pub(super) carried: Vec<(usize, Place)>,
     /// UTF-8 without control characters. Nothing else may become a name, a path or an argument.
     pub(super) is_clean: bool,
 }
@@ -23,8 +25,10 @@ pub(super) struct Word {
 impl Word {
     /// The place `characters` into the word.
     pub(super) fn place_within(&self, characters: usize) -> Place {
-        let offset = u32::try_from(characters).unwrap_or(u32::MAX);
-        Place { column: self.place.column.saturating_add(offset), ..self.place }
+        let carried = self.carried.iter().rfind(|(before, _)| *before <= characters);
+        let (before, place) = carried.copied().unwrap_or((0, self.place));
+        let offset = u32::try_from(characters - before).unwrap_or(u32::MAX);
+        Place { column: place.column.saturating_add(offset), ..place }
     }
 }
 
@@ -76,7 +80,7 @@ impl<'a> Line<'a> {
 
     /// The place of a byte of this line.
     pub(super) fn place(self, byte: usize) -> Place {
-        let before = String::from_utf8_lossy(&self.bytes[..byte]).chars().count();
+        let before = characters(&self.bytes[..byte]);
         Place { line: self.number, column: u32::try_from(before).map_or(u32::MAX, |n| n.saturating_add(1)) }
     }
 
@@ -92,10 +96,14 @@ pub(super) fn next_word(bytes: &[u8], start: usize, is_separator: fn(u8) -> bool
     Some((from, to))
 }
 
+fn characters(bytes: &[u8]) -> usize {
+    String::from_utf8_lossy(bytes).chars().count()
+}
+
 fn word(bytes: &[u8], place: Place) -> Word {
     let text = String::from_utf8_lossy(bytes).into_owned();
     let is_clean = std::str::from_utf8(bytes).is_ok_and(|text| !text.contains(char::is_control));
-    Word { text, place, is_clean }
+    Word { text, place, carried: Vec::new(), is_clean }
 }
 
 /// The logical lines of a file whose lines continue behind a `\`: their words, empty lines left out.
@@ -140,7 +148,11 @@ impl<'a> Joined<'a> {
         let mut at = 0;
         while let Some((from, to)) = next_word(&self.bytes, at, is_blank) {
             if let Some(&(begin, line)) = self.parts.iter().rfind(|(begin, _)| *begin <= from) {
-                words.push(word(&self.bytes[from..to], line.place(from - begin)));
+                let carried = self.parts.iter().filter(|(begin, _)| from < *begin && *begin < to);
+                let carried =
+                    carried.map(|&(begin, line)| (characters(&self.bytes[from..begin]), line.place(0)));
+                let carried = carried.collect();
+                words.push(Word { carried, ..word(&self.bytes[from..to], line.place(from - begin)) });
             }
             at = to;
         }

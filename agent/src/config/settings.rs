@@ -1,12 +1,11 @@
 //! The plain directives of ha.cf: one value, one meaning.
 
 use std::ops::RangeInclusive;
-use std::time::Duration;
 
 use super::NODES_MAX;
 use super::diagnostic::quoted;
 use super::ha_cf::{Reader, Setting};
-use super::model::{Facility, GenerationMethod, XdpMode};
+use super::model::{EgressMode, Facility, XdpMode};
 use super::scanner::Word;
 
 /// Port of heartbeats (`ha-cluster` in the services list of IANA).
@@ -111,12 +110,6 @@ pub(super) fn debug(reader: &mut Reader<'_>, value: &Word) {
     }
 }
 
-pub(super) fn hopfudge(reader: &mut Reader<'_>, value: &Word) {
-    if let Some(hops) = number(reader, value, 0..=255) {
-        reader.draft.hopfudge = hops;
-    }
-}
-
 pub(super) fn rtprio(reader: &mut Reader<'_>, value: &Word) {
     // The range of SCHED_FIFO on Linux, sched(7).
     if let Some(priority) = number(reader, value, 1..=99) {
@@ -130,20 +123,6 @@ pub(super) fn realtime(reader: &mut Reader<'_>, value: &Word) {
     }
 }
 
-pub(super) fn max_rexmit_delay(reader: &mut Reader<'_>, value: &Word) {
-    if let Some(milliseconds) = number::<u32>(reader, value, 1..=3_600_000) {
-        reader.draft.max_rexmit_delay = Duration::from_millis(u64::from(milliseconds));
-    }
-}
-
-pub(super) fn hbgenmethod(reader: &mut Reader<'_>, value: &Word) {
-    reader.draft.generation = match value.text.as_str() {
-        "file" => GenerationMethod::File,
-        "time" => GenerationMethod::Time,
-        _ => return reader.error(value.place, quoted(&value.text), "`file` or `time`"),
-    };
-}
-
 pub(super) fn xdp(reader: &mut Reader<'_>, value: &Word) {
     reader.draft.xdp = match value.text.as_str() {
         "auto" => XdpMode::Auto,
@@ -155,6 +134,15 @@ pub(super) fn xdp(reader: &mut Reader<'_>, value: &Word) {
             let expected = "`auto`, `native`, `generic`, `tc` or `off`";
             return reader.error(value.place, quoted(&value.text), expected);
         }
+    };
+}
+
+pub(super) fn egress(reader: &mut Reader<'_>, value: &Word) {
+    reader.draft.egress = match value.text.as_str() {
+        "auto" => EgressMode::Auto,
+        "tcx" => EgressMode::Tcx,
+        "clsact" => EgressMode::Clsact,
+        _ => return reader.error(value.place, quoted(&value.text), "`auto`, `tcx` or `clsact`"),
     };
 }
 

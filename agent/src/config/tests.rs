@@ -1,8 +1,10 @@
 //! Tests of the configuration, and what they share: files in a directory of their own, and a world that is made up.
 
 mod authkeys;
+mod difference;
 mod ha_cf;
 mod haresources;
+mod heartbeat;
 mod howtos;
 mod page;
 mod properties;
@@ -14,7 +16,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::names::World;
-use super::{Config, Diagnostic, Severity, directives, load_from};
+use super::{Config, Diagnostic, Severity, load_in};
+use crate::links::serial::port::Fault;
 
 /// A world with a few hosts and users, in which every `/dev/tty...` is a terminal.
 struct MadeUp;
@@ -39,16 +42,26 @@ impl World for MadeUp {
         matches!(name, "root" | "hacluster")
     }
 
-    fn has_group(&self, name: &str) -> bool {
-        matches!(name, "root" | "haclient")
-    }
-
     fn is_executable(&self, path: &Path) -> bool {
         path.starts_with("/usr/bin")
     }
 
     fn is_character_device(&self, path: &Path) -> bool {
         path.to_string_lossy().starts_with("/dev/tty")
+    }
+
+    fn text(&self, _path: &Path) -> Result<String, String> {
+        Ok("hosts=server1".to_owned())
+    }
+
+    fn terminal(&self, path: &Path) -> Result<(), Fault> {
+        let path = path.display().to_string();
+        match path.as_str() {
+            "/dev/ttyUSB0" => Err(Fault::Missing(path)),
+            "/dev/ttyS7" => Err(Fault::NoPermission(path)),
+            _ if path.starts_with("/dev/tty") => Ok(()),
+            _ => Err(Fault::NoTerminal(path)),
+        }
     }
 }
 
@@ -80,12 +93,7 @@ impl Files {
     }
 
     fn load(&self, node: &str) -> Result<Config, Vec<Diagnostic>> {
-        load_from(self.dir.path(), Some(node), &MadeUp, directives::NOT_USED_YET)
-    }
-
-    /// Loads as if every directive had its effect.
-    fn load_all_used(&self, node: &str) -> Result<Config, Vec<Diagnostic>> {
-        load_from(self.dir.path(), Some(node), &MadeUp, &[])
+        load_in(&MadeUp, self.dir.path(), Some(node))
     }
 }
 
@@ -117,7 +125,7 @@ fn texts(diagnostics: &[Diagnostic], severity: Severity) -> Vec<String> {
 /// One error, which contains all of these.
 #[track_caller]
 fn assert_error(files: &Files, parts: &[&str]) {
-    let errors = errors(files.load_all_used("server1"));
+    let errors = errors(files.load("server1"));
     assert_eq!(errors.len(), 1, "one error was expected: {errors:#?}");
     for part in parts {
         assert!(errors[0].contains(part), "{part:?} is not in {:?}", errors[0]);

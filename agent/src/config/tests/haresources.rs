@@ -35,6 +35,13 @@ fn errors_on_continued_lines_have_their_own_place() {
 }
 
 #[test]
+fn a_word_carried_over_a_line_end_has_its_mistake_where_it_stands() {
+    assert_error(&files("server1 a IPaddr::192.0.2.1/24\\\n/eth0/\\\n4t0h0\n"), &["3:1: found `4t0h0`"]);
+    assert_error(&files("server1 a IPaddr::192.0.2.1/24/e\\\nth0/4t\\\n0h0\n"), &["2:5: found `4t0h0`"]);
+    assert_error(&files("server1 IPaddr::192.0.2\\\n.300\n"), &["1:17: found `192.0.2.300`"]);
+}
+
+#[test]
 fn a_file_may_end_within_a_group() {
     assert_eq!(words(&files("server1 a \\").load("server1").unwrap()), [(0, vec!["a"])]);
 }
@@ -75,7 +82,7 @@ fn words_are_split_into_script_and_arguments() {
         ("x::::a::", "x", vec!["a"]),
         ("x::a:b", "x", vec!["a:b"]),
         ("192.0.2.3/24/eth0", "IPaddr", vec!["192.0.2.3/24/eth0"]),
-        ("IPv6addr::2001:db8::1/64", "IPv6addr", vec!["2001:db8", "1/64"]),
+        ("IPv6addr::2001:db8::1/64", "IPv6addr", vec!["2001:db8::1/64"]),
     ] {
         let resource: Resource = word.parse().unwrap();
         assert_eq!((resource.name.as_str(), resource.word()), (name, word));
@@ -141,5 +148,41 @@ fn bad_resources_are_told_with_the_column_within_the_word() {
         let bad = word.parse::<Resource>().unwrap_err();
         assert_eq!((bad.offset, bad.found.as_str()), (offset, found), "{word}");
         assert!(bad.expected.contains(expected), "{word}: {bad}");
+    }
+}
+
+#[test]
+fn words_that_no_script_can_take_over_are_checked_at_once() {
+    for (word, parts) in [
+        ("IPsrcaddr::eth0", ["1:20:", "IPsrcaddr::192.0.2.3"]),
+        ("SendArp::192.0.2.3", ["1:18:", "SendArp::192.0.2.3/eth0"]),
+        ("systemd", ["1:16:", "systemd::apache2.service"]),
+        ("ocf::heartbeat", ["1:14:", "an OCF agent"]),
+    ] {
+        assert_error(&files(&format!("server1 {word}\n")), &parts);
+    }
+    // A script of this name would win, so what its arguments mean is its business.
+    files("server1 Delay::soon\n").load("server1").unwrap();
+}
+
+#[test]
+fn ipv6_addresses_keep_their_colons() {
+    let config = files("server1 IPv6addr::2001:db8::100/64/eth0 IPv6addr::2001:db8:0:0:0:0:0:101\n");
+    let config = config.load("server1").unwrap();
+    let [full, short] = config.groups[0].resources.as_slice() else { panic!("{:?}", config.groups) };
+    let vip = full.vip6().unwrap();
+    assert_eq!((vip.address, vip.prefix), ("2001:db8::100".parse().unwrap(), Some(64)));
+    assert_eq!(
+        (vip.interface.as_deref(), full.args.as_slice()),
+        (Some("eth0"), ["2001:db8::100/64/eth0".into()].as_slice())
+    );
+    assert_eq!(short.vip6().unwrap().prefix, None);
+    for (word, parts) in [
+        ("IPv6addr::192.0.2.3", ["1:19:", "`2001:db8::3`"]),
+        ("IPv6addr::ff02::1", ["1:19:", "an IPv6 address"]),
+        ("IPv6addr::2001:db8::1/129", ["1:31:", "1 to 128"]),
+        ("IPv6addr::2001:db8::1 web IPv6addr::2001:db8:0::1", ["1:35:", "each address once"]),
+    ] {
+        assert_error(&files(&format!("server1 {word}\n")), &parts);
     }
 }

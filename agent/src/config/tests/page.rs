@@ -17,16 +17,6 @@ fn every_directive_has_its_row() {
 }
 
 #[test]
-fn unused_directives_are_marked_and_no_others() {
-    for directive in directives::DIRECTIVES {
-        let row = format!("| `{}` |", directive.name);
-        let line = PAGE.lines().find(|line| line.starts_with(&row)).unwrap_or_default();
-        let is_unused = directives::NOT_USED_YET.contains(&directive.name);
-        assert_eq!(line.contains("(not used yet)"), is_unused, "{line}");
-    }
-}
-
-#[test]
 fn the_example_loads_without_a_word() {
     let example =
         |name: &str| fs::read(format!("{}/../examples/ha.d/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();

@@ -7,21 +7,18 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
 use super::super::diagnostic::{Source, render};
-use super::super::directives::{DIRECTIVES, NOT_USED_YET};
+use super::super::directives::DIRECTIVES;
 use super::super::{Resource, Severity, authkeys, check, environment, ha_cf, haresources, time};
 use super::{AUTHKEYS, Files, HA_CF, HARESOURCES, MadeUp};
 
 /// Everything that reads or judges bytes, on these bytes.
 fn read_everything(bytes: &[u8]) {
     let source = Source::new(Path::new("ha.cf"), bytes);
-    for not_used_yet in [NOT_USED_YET, &[]] {
-        let (draft, mut diagnostics) =
-            ha_cf::Reader::new(&source, &MadeUp, "server1", not_used_yet).read(bytes);
-        let (times, _, found) = check::check(&source, &draft, "server1");
-        environment::variables(&draft, &times);
-        diagnostics.extend(found);
-        render(&diagnostics);
-    }
+    let (draft, mut diagnostics) = ha_cf::Reader::new(&source, &MadeUp, "server1").read(bytes);
+    let (times, _, found) = check::check(&source, &draft, "server1");
+    environment::variables(&draft, &times);
+    diagnostics.extend(found);
+    render(&diagnostics);
     let nodes = ["server1".to_owned(), "server2".to_owned()];
     render(&haresources::parse(&source, bytes, &nodes).1);
     render(&authkeys::parse(&source, bytes).1);
