@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    xbeat::cli::main()
+    let arguments: Vec<_> = std::env::args_os().collect();
+    xbeat::compat::run(&arguments).unwrap_or_else(xbeat::cli::main)
 }

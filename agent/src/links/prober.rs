@@ -1,6 +1,7 @@
 //! Sends the probes: on an absolute timer, from a thread of its own that outranks everything, because a node that does
 //! not ask may not declare anybody dead.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
@@ -10,12 +11,11 @@ use reflex::node::{self, Desk, Probe};
 use reflex::{CLAIMS_PER_FRAME, Event, Facts, Orders};
 use tokio::sync::mpsc;
 
-use super::{Link, Target};
+use super::rhythm::{Doubt, Rhythm};
+use super::udp::Socket;
+use super::{Link, Target, packed};
+use crate::sys::alarm::Alarm;
 use crate::sys::{Table, clock, schedule};
-
-/// Priority of real-time threads where SCHED_DEADLINE cannot be had, and of the decision loop. Above the kernel's
-/// threaded interrupts (50) nothing of ours needs to be.
-pub const FIFO_PRIORITY: u32 = 49;
 
 /// How the prober is scheduled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,10 @@ pub struct Sender {
     desk: Desk,
     page: u8,
     failed: u64,
+    /// Interfaces without a carrier: what is sent by them is lost without an error.
+    down: BTreeSet<u32>,
+    /// Up to when troubles of the links were looked at.
+    looked_at: u64,
 }
 
 impl Sender {
@@ -48,7 +52,26 @@ impl Sender {
         links: Vec<Arc<Link>>,
         events: mpsc::Sender<Event>,
     ) -> Self {
-        Self { orders, facts, links, events, desk: Desk::default(), page: 0, failed: 0 }
+        Self {
+            orders,
+            facts,
+            links,
+            events,
+            desk: Desk::default(),
+            page: 0,
+            failed: 0,
+            down: BTreeSet::new(),
+            looked_at: 0,
+        }
+    }
+
+    /// An interface got or lost its carrier. Without one the kernel takes what is sent and drops it; that asks nobody.
+    pub fn set_carrier(&mut self, ifindex: u32, up: bool) {
+        if up {
+            self.down.remove(&ifindex);
+        } else {
+            self.down.insert(ifindex);
+        }
     }
 
     /// Number of pages that the groups fill.
@@ -57,20 +80,34 @@ impl Sender {
         u8::try_from(pages.max(1)).unwrap_or(u8::MAX)
     }
 
-    /// One probe to everybody on every link, about the next page in turn.
+    /// One probe to everybody on every link but the cables, which ask at their own pace, about the next page in turn.
     pub fn round(&mut self) {
         self.page = (self.page + 1) % self.pages();
-        self.say(self.page);
+        self.probe_all(self.page);
     }
 
-    /// One probe to everybody on every link, about this page.
+    /// One probe to everybody on every link, about this page: now, or as soon as the line is free.
     pub fn say(&mut self, page: u8) {
+        self.links.iter().filter_map(|link| link.line()).for_each(|line| line.say(page));
+        self.probe_all(page);
+    }
+
+    fn probe_all(&mut self, page: u8) {
         for link in self.links.clone() {
+            if link.line().is_some() {
+                continue;
+            }
             let targets = link.targets.lock().map(|targets| targets.clone()).unwrap_or_default();
             for target in targets {
                 self.ask(&link, target, page);
             }
         }
+    }
+
+    /// Whether a link is in trouble since the last call: then everybody is to be asked sooner.
+    fn is_in_doubt(&mut self, now: u64) -> bool {
+        let before = std::mem::replace(&mut self.looked_at, now);
+        self.links.iter().any(|link| link.troubles(now).iter().any(|trouble| trouble.since > before))
     }
 
     fn ask(&mut self, link: &Link, target: Target, page: u8) {
@@ -87,7 +124,7 @@ impl Sender {
 
     /// The node whose pong came from that address, if one has come.
     fn learn(&self, link: &Link, target: Target) -> Option<u8> {
-        let address = u64::from(u32::from_ne_bytes(target.address.octets()));
+        let address = packed(target.address?);
         let node = self.others().find(|&node| {
             self.facts.nodes[usize::from(node)].links[usize::from(link.id)].address.get() == address
         })?;
@@ -113,6 +150,12 @@ impl Sender {
         (0..len).filter(move |&node| node != own)
     }
 
+    /// Whether what was sent to a node by a link was answered, lately.
+    fn answers(&self, node: u8, link: u8, now: u64) -> bool {
+        let pong_at = self.facts.nodes[usize::from(node)].links[usize::from(link)].pong_at.get();
+        pong_at != 0 && now.saturating_sub(pong_at) < self.orders.deadtime_of(link)
+    }
+
     fn probe(&mut self, link: &Link, target: Target, node: u8, page: u8) {
         let sent = &self.orders.nodes[usize::from(node)].links[usize::from(link.id)];
         let now = clock::now();
@@ -127,11 +170,20 @@ impl Sender {
         // Before it is sent: its pong may be faster than we are.
         sent.sent_at.set(now);
         sent.sent.set(seq);
-        if let Err(error) = link.socket.send(&self.desk.frame.bytes, target.address) {
+        let answers = self.answers(node, link.id, now);
+        let result = link.transport.send(&self.desk.frame.bytes, target.address, answers);
+        let is_down = link.ifindex.is_some_and(|index| self.down.contains(&index));
+        node::was_sent(&self.orders, &self.facts, &probe, result.is_ok() && !is_down);
+        if link.udp().is_some_and(Socket::take_report) {
+            link.note_refusals(now);
+        }
+        if let Err(error) = result {
+            link.note(Some(node), error.raw_os_error().unwrap_or(libc::EADDRNOTAVAIL), now);
             self.failed += 1;
             if self.failed.is_power_of_two() {
                 let (name, failed) = (&link.name, self.failed);
-                tracing::warn!(link = name, failed, "cannot send to {}: {error}", target.address);
+                let to = target.address.map_or_else(|| "everybody".to_owned(), |address| address.to_string());
+                tracing::warn!(link = name, failed, "cannot send to {to}: {error}");
             }
         }
     }
@@ -144,13 +196,24 @@ pub struct Prober {
     thread: Option<JoinHandle<()>>,
 }
 
-#[derive(Default)]
 struct Shared {
     stop: AtomicBool,
     /// 0: not known yet, then [`Scheduling`] plus one.
     scheduling: AtomicU64,
     /// Worst lateness, ns.
     late_max: AtomicU64,
+    rhythm: Mutex<Rhythm>,
+    /// Rung when the rhythm changed, or at the end.
+    alarm: Alarm,
+    /// There is a reason to ask sooner.
+    in_doubt: AtomicBool,
+}
+
+impl Shared {
+    fn rhythm(&self) -> MutexGuard<'_, Rhythm> {
+        // Two numbers: nothing that a panic could leave half done.
+        self.rhythm.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
 }
 
 impl Prober {
@@ -161,20 +224,39 @@ impl Prober {
     pub fn start(sender: Sender, keepalive: Duration, realtime: bool) -> std::io::Result<Self> {
         let targets: usize = sender.links.iter().map(|link| targets(link)).sum();
         let sender = Arc::new(Mutex::new(sender));
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared {
+            stop: AtomicBool::new(false),
+            scheduling: AtomicU64::new(0),
+            late_max: AtomicU64::new(0),
+            rhythm: Mutex::new(Rhythm { due: clock::now(), keepalive: nanos(keepalive) }),
+            alarm: Alarm::default(),
+            in_doubt: AtomicBool::new(false),
+        });
         let (their_sender, their_shared) = (Arc::clone(&sender), Arc::clone(&shared));
         let thread = std::thread::Builder::new().name("xbeat-prober".into()).spawn(move || {
-            let scheduling = if realtime { enter_realtime(keepalive, targets) } else { Scheduling::Normal };
-            their_shared.scheduling.store(scheduling as u64 + 1, Ordering::Relaxed);
-            run(&their_sender, &their_shared, keepalive);
+            run(&their_sender, &their_shared, realtime.then_some(targets));
         })?;
         Ok(Self { sender, shared, thread: Some(thread) })
+    }
+
+    /// Sends every `keepalive` from now on, without a gap longer than the smaller of this and the one before.
+    pub fn set_keepalive(&self, keepalive: Duration) {
+        self.shared.rhythm().change(nanos(keepalive), clock::now());
+        self.shared.alarm.ring();
     }
 
     /// The sender, for what cannot wait for the next keepalive.
     pub fn sender(&self) -> MutexGuard<'_, Sender> {
         // A panic while it was held left at worst a half-built frame, which is built anew.
         self.sender.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Asks everybody on every link a few times more, soon: something happened that may mean that a node is gone. At most
+    /// once per deadtime, and no more often than answers take, so that asking sooner proves nothing sooner: what it
+    /// brings is that the questions are out when deadtime is over.
+    pub fn hurry(&self) {
+        self.shared.in_doubt.store(true, Ordering::Relaxed);
+        self.shared.alarm.ring();
     }
 
     /// How the thread is scheduled.
@@ -197,6 +279,7 @@ impl Prober {
 impl Drop for Prober {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
+        self.shared.alarm.ring();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -210,43 +293,79 @@ fn targets(link: &Link) -> usize {
 /// What one probe may cost, generously, on a busy machine.
 const PROBE_COST: Duration = Duration::from_micros(25);
 
-/// SCHED_DEADLINE outranks SCHED_FIFO and the kernel's fair server, which lets ordinary hogs run for 50 ms of every
-/// second before any SCHED_FIFO thread.
-fn enter_realtime(keepalive: Duration, targets: usize) -> Scheduling {
-    // A slow keepalive does not mean that the thread may be slow: it gets the parameters of a 10 ms one.
-    let period = keepalive.min(Duration::from_millis(10));
-    let cost = PROBE_COST.saturating_mul(u32::try_from(targets).unwrap_or(u32::MAX));
-    let runtime = cost.max(period / 5).min(period * 2 / 5);
-    match schedule::deadline(runtime, period / 2, period) {
-        Ok(()) => Scheduling::Deadline,
-        Err(error) => {
-            tracing::info!("SCHED_DEADLINE refused for the prober ({error}); trying SCHED_FIFO");
-            match schedule::fifo(FIFO_PRIORITY) {
-                Ok(()) => Scheduling::Fifo,
-                Err(error) => {
-                    tracing::warn!("SCHED_FIFO refused for the prober ({error}): probes are late under load");
-                    Scheduling::Normal
+/// Of each period, so much of the processor until that deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Budget {
+    runtime: Duration,
+    deadline: Duration,
+    period: Duration,
+}
+
+impl Budget {
+    fn new(keepalive: u64, targets: usize) -> Self {
+        // A slow keepalive does not mean that the thread may be slow: it gets the parameters of a 10 ms one.
+        let period = Duration::from_nanos(keepalive).min(Duration::from_millis(10));
+        let cost = PROBE_COST.saturating_mul(u32::try_from(targets).unwrap_or(u32::MAX));
+        Self { runtime: cost.max(period / 5).min(period * 2 / 5), deadline: period / 2, period }
+    }
+
+    /// SCHED_DEADLINE outranks SCHED_FIFO and the kernel's fair server, which lets ordinary hogs run for 50 ms of every
+    /// second before any SCHED_FIFO thread.
+    fn enter(self) -> Scheduling {
+        match schedule::deadline(self.runtime, self.deadline, self.period) {
+            Ok(()) => Scheduling::Deadline,
+            Err(error) => {
+                tracing::info!("SCHED_DEADLINE refused for the prober ({error}); trying SCHED_FIFO");
+                match schedule::fifo() {
+                    Ok(()) => Scheduling::Fifo,
+                    Err(error) => {
+                        tracing::warn!(
+                            "SCHED_FIFO refused for the prober ({error}): probes are late under load"
+                        );
+                        Scheduling::Normal
+                    }
                 }
             }
         }
     }
 }
 
-/// Longest sleep, so that a stop is noticed with slow keepalives too.
-const NAP_MAX: u64 = 200_000_000;
-
-fn run(sender: &Mutex<Sender>, shared: &Shared, keepalive: Duration) {
-    let keepalive = u64::try_from(keepalive.as_nanos()).unwrap_or(u64::MAX).max(1);
-    let mut due = clock::now();
-    while !shared.stop.load(Ordering::Relaxed) {
+/// Sends what is due until the end. `targets`: how many it sends to, if it may run in real time.
+fn run(sender: &Mutex<Sender>, shared: &Shared, targets: Option<usize>) {
+    let mut budget = None;
+    let mut doubt = Doubt::default();
+    loop {
+        let count = shared.alarm.count();
+        if shared.stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let Rhythm { due, keepalive } = *shared.rhythm();
+        let wanted = targets.map(|targets| Budget::new(keepalive, targets));
+        if budget != Some(wanted) {
+            let scheduling = wanted.map_or(Scheduling::Normal, Budget::enter);
+            shared.scheduling.store(scheduling as u64 + 1, Ordering::Relaxed);
+            budget = Some(wanted);
+        }
         let now = clock::now();
-        if now < due {
-            clock::sleep_until(due.min(now + NAP_MAX));
+        let next = doubt.due.map_or(due, |extra| extra.min(due));
+        let in_doubt = shared.in_doubt.swap(false, Ordering::Relaxed);
+        if now < next && !in_doubt {
+            shared.alarm.sleep_until(count, next);
             continue;
         }
-        shared.late_max.fetch_max(now - due, Ordering::Relaxed);
-        sender.lock().unwrap_or_else(std::sync::PoisonError::into_inner).round();
-        // What was missed is not made up for: a burst would prove nothing.
-        due += keepalive * ((now - due) / keepalive + 1);
+        let mut sender = sender.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        sender.round();
+        let (deadtime, grace) = (sender.orders.deadtime.get(), sender.orders.grace.get());
+        let in_doubt = sender.is_in_doubt(now) || in_doubt;
+        drop(sender);
+        if now >= due {
+            shared.late_max.fetch_max(now - due, Ordering::Relaxed);
+        }
+        shared.rhythm().sent(now);
+        doubt.asked(now, in_doubt, deadtime, grace);
     }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX).max(1)
 }

@@ -18,8 +18,8 @@ use tokio::process::Command;
 pub const MEMLOCK_MAX: u64 = 8 << 20;
 
 /// Makes the child of `command` an ordinary process: leader of its own session and process group (so its
-/// group id is its process id), normal scheduling at nice 0, default signal handling with nothing
-/// blocked, at most [`MEMLOCK_MAX`] of lockable memory, no file descriptors but 0, 1 and 2.
+/// group id is its process id), normal scheduling at nice 0, no protection when memory runs out, default signal
+/// handling with nothing blocked, at most [`MEMLOCK_MAX`] of lockable memory, no file descriptors but 0, 1 and 2.
 ///
 /// # Errors
 ///
@@ -46,6 +46,12 @@ fn become_ordinary(memlock: &libc::rlimit) -> io::Result<()> {
         checked(libc::setsid())?;
         checked(libc::syscall(libc::SYS_sched_setscheduler, 0, libc::SCHED_OTHER, &raw const normal))?;
         libc::setpriority(libc::PRIO_PROCESS, 0, 0);
+        // The agent's unit keeps the agent from the kernel's killer of processes; a service that a script starts is one as any.
+        let killer = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+        if killer >= 0 {
+            libc::write(killer, c"0".as_ptr().cast(), 1);
+            libc::close(killer);
+        }
         checked(libc::setrlimit(libc::RLIMIT_MEMLOCK, memlock))?;
         for signal in 1..=libc::SIGRTMAX() {
             libc::signal(signal, libc::SIG_DFL);

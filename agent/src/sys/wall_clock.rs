@@ -2,6 +2,10 @@
 
 #![allow(unsafe_code, reason = "the C library alone knows the time zone")]
 
+/// The months as logs and mails have them.
+pub const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
 /// A moment on the wall clock of this machine's time zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LocalTime {
@@ -36,4 +40,13 @@ pub fn local_time(seconds: i64) -> LocalTime {
         minute: small(broken_down.tm_min),
         second: small(broken_down.tm_sec),
     }
+}
+
+/// The local time now, for a person: `Nov 20 12:00:00`.
+#[must_use]
+pub fn shown() -> String {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let local = local_time(i64::try_from(since.as_secs()).unwrap_or(i64::MAX));
+    let month = MONTHS.get(usize::from(local.month)).unwrap_or(&"???");
+    format!("{month} {:2} {:02}:{:02}:{:02}", local.day, local.hour, local.minute, local.second)
 }
