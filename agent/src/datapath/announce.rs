@@ -12,8 +12,10 @@
 //!
 //! The socket is opened beforehand for each interface, so that announcing is nothing but sending.
 
+mod neighbour;
+
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -92,7 +94,7 @@ pub enum AnnounceError {
     #[error("cannot announce {address} on {interface}: {source}")]
     Send {
         /// What was to be announced.
-        address: Ipv4Addr,
+        address: IpAddr,
         /// Where.
         interface: String,
         /// Why not. `ENXIO` or `ENODEV`: the interface was replaced, open anew.
@@ -129,6 +131,12 @@ impl Announcer {
         Ok(Self { interface: interface.to_owned(), mac, socket })
     }
 
+    /// Announces this hardware address instead of the interface's own.
+    #[must_use]
+    pub fn of(self, mac: [u8; 6]) -> Self {
+        Self { mac, ..self }
+    }
+
     /// The hardware address that is announced.
     pub fn mac(&self) -> [u8; 6] {
         self.mac
@@ -144,7 +152,7 @@ impl Announcer {
         let request = self.send(address, Form::Request);
         let reply = self.send(address, Form::Reply);
         request.and(reply).map_err(|error| AnnounceError::Send {
-            address,
+            address: address.into(),
             interface: self.interface.clone(),
             source: error.into(),
         })

@@ -10,10 +10,10 @@ use std::rc::Rc;
 
 use reflex::Facts;
 
-use super::Mode;
 use super::vips::Vips;
 use super::xdp::Kernel;
-use crate::config::XdpMode;
+use super::{Egress, Mode};
+use crate::config::{EgressMode, XdpMode};
 
 /// Probes without a confirmed pong after which native mode is suspect. The first of a new peer confirms nothing yet;
 /// more than a few are no accident.
@@ -38,6 +38,29 @@ pub struct Interface {
     pub tested: bool,
     /// Since when peers ask and confirm nothing (monotonic clock, ns).
     suspect_since: Option<u64>,
+}
+
+/// The egress gate of an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EgressGate {
+    /// The interface's name.
+    pub interface: String,
+    /// How it is attached; none: not at all.
+    pub how: Option<Egress>,
+    /// Why not in a better way; empty if there is none.
+    pub why: String,
+}
+
+impl EgressGate {
+    /// What is lost without it, in words for a person.
+    #[must_use]
+    pub fn loss(&self) -> Option<String> {
+        let Self { interface, how: None, why } = self else { return None };
+        Some(format!(
+            "no egress gate on {interface} ({why}): if this node is fenced while its agent is dead, it may still send in the \
+             name of its addresses"
+        ))
+    }
 }
 
 /// Attaches to an interface in the best mode that is wanted and possible. `has_link`: peers are reached by it, so
@@ -87,17 +110,38 @@ pub fn attach(
 
 /// Attaches the egress gate to every interface that VIPs are on. Traffic leaves by the interface that the route to its
 /// destination says, which for a VIP of a connected network is the VIP's own.
-pub fn attach_egress(kernel: &Rc<RefCell<Option<Kernel>>>, vips: &Vips) {
+///
+/// Each is told of; without a kernel there is none.
+pub fn attach_egress(
+    kernel: &Rc<RefCell<Option<Kernel>>>,
+    vips: &Vips,
+    wanted: EgressMode,
+) -> Vec<EgressGate> {
+    let ways: &[Egress] = match wanted {
+        EgressMode::Auto => &[Egress::Tcx, Egress::Clsact],
+        EgressMode::Tcx => &[Egress::Tcx],
+        EgressMode::Clsact => &[Egress::Clsact],
+    };
     let mut places: BTreeMap<u32, String> = BTreeMap::new();
     vips.each(|entry| drop(places.insert(entry.placed.index, entry.placed.interface.clone())));
+    vips.each6(|entry| drop(places.insert(entry.placed.index, entry.placed.interface.clone())));
     let mut kernel = kernel.borrow_mut();
-    let Some(kernel) = kernel.as_mut() else { return };
-    for (index, name) in &places {
-        let index = *index;
-        if let Err(error) = kernel.attach_egress(index, name) {
-            tracing::warn!("{name}: no egress gate ({error}): a fenced node may still send in a VIP's name");
+    let Some(kernel) = kernel.as_mut() else { return Vec::new() };
+    places.into_iter().map(|(index, interface)| attach_gate(kernel, index, interface, ways)).collect()
+}
+
+fn attach_gate(kernel: &mut Kernel, index: u32, interface: String, ways: &[Egress]) -> EgressGate {
+    let mut why = Vec::new();
+    for &how in ways {
+        match kernel.attach_egress(index, &interface, how) {
+            Ok(()) => return EgressGate { interface, how: Some(how), why: why.join("; ") },
+            Err(error) => {
+                tracing::info!("{interface}: no egress gate by {}: {error}", how.name());
+                why.push(format!("{}: {error}", how.name()));
+            }
         }
     }
+    EgressGate { interface, how: None, why: why.join("; ") }
 }
 
 /// What peers say of an interface's `XDP_TX`.
@@ -126,13 +170,15 @@ fn test(facts: &Facts, index: u32) -> Test {
     result
 }
 
-/// Ends the probation of native mode on `interface`, if peers have said enough; true if something changed.
+/// Ends the probation of native mode on `interface`, if peers have said enough; true if something changed. To switch takes its
+/// time: `cover` is called before.
 pub fn end_probation(
     kernel: &Rc<RefCell<Option<Kernel>>>,
     facts: &Facts,
     wanted: XdpMode,
     interface: &mut Interface,
     now: u64,
+    cover: impl FnOnce(),
 ) -> bool {
     if interface.mode != Mode::Native || interface.tested {
         return false;
@@ -149,6 +195,7 @@ pub fn end_probation(
             let why = "native mode sends no answers (on a veth the other end needs a program too)";
             tracing::warn!("{}: {why}; using generic mode", interface.name);
             interface.why = Some(why.to_owned());
+            cover();
             let result =
                 kernel.borrow_mut().as_mut().map(|kernel| kernel.attach(interface.index, Mode::Generic));
             match result {

@@ -3,12 +3,14 @@
 
 pub mod announce;
 pub mod ask;
+mod beside;
+mod clsact;
 pub mod interfaces;
 pub mod netlink;
 pub mod pins;
 pub mod plain;
 #[cfg(test)]
-mod testns;
+pub(crate) mod testns;
 pub mod vips;
 pub mod xdp;
 
@@ -21,6 +23,26 @@ pub enum Mode {
     Generic,
     /// No kernel program: the agent's own thread runs the reflex.
     None,
+}
+
+/// How an egress gate is attached, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Egress {
+    /// As a TCX link (Linux 6.6).
+    Tcx,
+    /// As a filter of a clsact queueing discipline.
+    Clsact,
+}
+
+impl Egress {
+    /// Its name in words for a person.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcx => "tcx",
+            Self::Clsact => "clsact",
+        }
+    }
 }
 
 impl Mode {

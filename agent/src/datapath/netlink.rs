@@ -8,17 +8,22 @@
 //! A netlink socket belongs to the network namespace of the thread that opened it, for good.
 
 mod connection;
+mod inet6;
+mod neighbours;
 mod place;
+mod source;
 mod watch;
 
 #[cfg(test)]
 mod tests;
 
+pub use inet6::Placed6;
+pub use neighbours::Neighbour;
 pub use place::{Label, PlaceError, Placed, VipSpec, place};
 pub use watch::{EVENTS_MAX, Event, watch};
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use futures_util::TryStreamExt as _;
 use rtnetlink::packet_route::AddressFamily;
@@ -27,6 +32,7 @@ use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkInfo, LinkMess
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteType};
 use rtnetlink::{Handle, RouteMessageBuilder};
 
+use super::announce::AnnounceError;
 use connection::Connection;
 
 /// A connection to the kernel's network configuration.
@@ -60,6 +66,9 @@ pub enum NetlinkError {
         /// What is wrong with the answer.
         source: Box<rtnetlink::Error>,
     },
+    /// Not netlink's, but of the same errand.
+    #[error(transparent)]
+    Announce(AnnounceError),
     /// The connection broke, which needs a new [`Netlink`].
     #[error("cannot {doing}: the netlink connection is closed")]
     Closed {
@@ -98,6 +107,8 @@ pub struct Interface {
     pub controller: Option<u32>,
     /// Its IPv4 addresses, in the kernel's order.
     pub addresses: Vec<InterfaceAddress>,
+    /// Its IPv6 addresses, in the kernel's order, without those that are not usable yet (RFC 4862 5.4).
+    pub addresses6: Vec<Ipv6Addr>,
 }
 
 /// An IPv4 address of an interface.
@@ -140,7 +151,7 @@ impl Netlink {
         Ok(Self { handle, connection })
     }
 
-    /// All interfaces with their IPv4 addresses.
+    /// All interfaces with their addresses.
     ///
     /// # Errors
     ///
@@ -156,6 +167,14 @@ impl Netlink {
         for (index, address) in addresses.iter().filter_map(interface_address) {
             if let Some(owner) = interfaces.iter_mut().find(|interface| interface.index == index) {
                 owner.addresses.push(address);
+            }
+        }
+        let mut request = self.handle.address().get();
+        request.message_mut().header.family = AddressFamily::Inet6;
+        let addresses: Vec<AddressMessage> = self.answered(request.execute().try_collect().await, doing)?;
+        for (index, address) in addresses.iter().filter_map(interface_address6) {
+            if let Some(owner) = interfaces.iter_mut().find(|interface| interface.index == index) {
+                owner.addresses6.push(address);
             }
         }
         Ok(interfaces)
@@ -213,7 +232,7 @@ impl Netlink {
     fn changed(
         &self,
         done: Result<(), rtnetlink::Error>,
-        placed: &Placed,
+        placed: &impl std::fmt::Display,
         verb: &str,
         already: i32,
     ) -> Result<Change, NetlinkError> {
@@ -255,6 +274,8 @@ impl Netlink {
 fn explain(errno: i32) -> String {
     match errno {
         libc::ENODEV => "there is no such interface (any more)".to_owned(),
+        // What adding an IPv6 address says where there is no IPv6.
+        libc::EACCES => "refused: is IPv6 disabled there (net.ipv6.conf.INTERFACE.disable_ipv6)?".to_owned(),
         libc::EPERM => "not permitted: it needs CAP_NET_ADMIN in this network namespace".to_owned(),
         other => io::Error::from_raw_os_error(other).to_string(),
     }
@@ -286,6 +307,7 @@ fn interface(link: &LinkMessage) -> Interface {
         kind: None,
         controller: None,
         addresses: Vec::new(),
+        addresses6: Vec::new(),
     };
     for attribute in &link.attributes {
         match attribute {
@@ -328,6 +350,18 @@ fn interface_address(message: &AddressMessage) -> Option<(u32, InterfaceAddress)
         secondary: message.header.flags.contains(AddressHeaderFlags::Secondary),
     };
     Some((message.header.index, address))
+}
+
+/// The IPv6 address in a message, with the index of its interface; nothing if it is none, or not usable yet.
+fn interface_address6(message: &AddressMessage) -> Option<(u32, Ipv6Addr)> {
+    if message.header.flags.intersects(AddressHeaderFlags::Tentative | AddressHeaderFlags::Dadfailed) {
+        return None;
+    }
+    let address = message.attributes.iter().find_map(|attribute| match attribute {
+        AddressAttribute::Address(IpAddr::V6(address)) => Some(*address),
+        _ => None,
+    });
+    Some((message.header.index, address?))
 }
 
 /// The route in a message, if it is of the main table and leads to an interface.

@@ -38,12 +38,8 @@ impl Pins {
     pub fn of(run_dir: &Path) -> io::Result<Self> {
         let run_dir = fs::canonicalize(run_dir)?;
         let home = Home::find()?;
-        let usual = [PathBuf::from(USUAL), home.sees(Path::new(USUAL))];
-        if let Some(usual) = usual.iter().find(|path| is_bpffs(path)) {
-            // One directory per agent: several may run on a machine, each in a network namespace of its own. A BPF
-            // file system takes no dots in names.
-            let name = run_dir.to_string_lossy().trim_matches('/').replace(['/', '.'], "_");
-            return Ok(Self { dir: make(&usual.join("xbeat").join(name))?, own_mount: None });
+        if let Some(usual) = home.usual(&run_dir) {
+            return Ok(Self { dir: make(&usual)?, own_mount: None });
         }
         let point = run_dir.join("bpf");
         let seen = home.sees(&point);
@@ -56,6 +52,17 @@ impl Pins {
             })?;
         }
         Ok(Self { dir: make(&seen.join("xbeat"))?, own_mount: Some((point, home.namespace)) })
+    }
+
+    /// The pins of another agent, which runs in `run_dir`. Makes nothing, and is for looking alone.
+    ///
+    /// # Errors
+    /// Where it has none, or without privilege to look.
+    pub fn find(run_dir: &Path) -> io::Result<Self> {
+        let run_dir = fs::canonicalize(run_dir)?;
+        let home = Home::find()?;
+        let dir = home.usual(&run_dir).unwrap_or_else(|| home.sees(&run_dir.join("bpf")).join("xbeat"));
+        Ok(Self { dir: Arc::new(File::open(dir)?), own_mount: None })
     }
 
     fn path(&self) -> PathBuf {
@@ -153,6 +160,16 @@ impl Home {
                 Some(Self { process, namespace: Arc::new(namespace) })
             })
             .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no mount namespace is in reach"))
+    }
+
+    /// The directory of the agent in `run_dir`, where a BPF file system is mounted in the usual place.
+    fn usual(&self, run_dir: &Path) -> Option<PathBuf> {
+        let places = [PathBuf::from(USUAL), self.sees(Path::new(USUAL))];
+        let usual = places.into_iter().find(|path| is_bpffs(path))?;
+        // One directory per agent: several may run on a machine, each in a network namespace of its own. A BPF file system
+        // takes no dots in names.
+        let name = run_dir.to_string_lossy().trim_matches('/').replace(['/', '.'], "_");
+        Some(usual.join("xbeat").join(name))
     }
 
     /// How we reach what it sees at `path`.

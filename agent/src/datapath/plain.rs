@@ -3,7 +3,6 @@
 //! One thread does all three, so that it never declares a node dead whose answer waits in a socket. What is lost
 //! against the kernel: a starved or stopped agent answers nobody, watches nobody and fences nothing.
 
-use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,8 +17,8 @@ use reflex::verdict::VERDICTS;
 use reflex::{Event, Facts, Orders, Verdict, watch};
 use tokio::sync::mpsc;
 
-use crate::links::Link;
-use crate::links::prober::FIFO_PRIORITY;
+use crate::links::udp::{Destination, Received, Socket};
+use crate::links::{self, Link};
 use crate::sys::{Table, clock, schedule};
 
 /// How long the thread waits at most before it looks whether it should end.
@@ -67,7 +66,7 @@ impl Plain {
             (Arc::clone(&links), Arc::clone(&counters), Arc::clone(&stop));
         let thread = std::thread::Builder::new().name("xbeat-reflex".into()).spawn(move || {
             // Refused means late under load; the agent has said so for its loop already.
-            let _ = schedule::fifo(FIFO_PRIORITY);
+            let _ = schedule::fifo();
             let (links, counters, desk) = (their_links, their_counters, Desk::default());
             let mut reflex = Reflex { orders, facts, links, watch, events, counters, desk };
             while !their_stop.load(Ordering::Relaxed) {
@@ -128,10 +127,17 @@ impl Reflex {
             Watch::Here => Duration::from_nanos(self.look()).min(PATIENCE),
             Watch::Kernel => PATIENCE,
         };
-        let mut sockets: Vec<PollFd<'_>> =
-            links.iter().map(|link| PollFd::new(link.socket.as_fd(), PollFlags::POLLIN)).collect();
+        let with_socket: Vec<_> = links.iter().filter_map(|link| Some((link, link.udp()?))).collect();
+        let mut sockets: Vec<PollFd<'_>> = with_socket.iter().map(|(_, socket)| readable(socket)).collect();
         // Interrupted or not: the next turn looks at everything.
         let _ = ppoll(&mut sockets, Some(TimeSpec::from_duration(wait)), None);
+        for ((link, _), socket) in with_socket.iter().zip(&sockets) {
+            // Until somebody has read what the network said, there is no waiting for this socket, and a thread in real time
+            // that does not wait keeps everybody from a processor.
+            if socket.revents().is_some_and(|ready| ready.contains(PollFlags::POLLERR)) {
+                link.note_refusals(clock::now());
+            }
+        }
     }
 
     /// Looks at every node; the time until the next look, ns.
@@ -151,7 +157,8 @@ impl Reflex {
     fn take(&mut self, link: &Link) -> bool {
         // One byte more than a frame, so that a longer datagram is seen to be longer.
         let mut buffer = [0u8; FRAME_LEN + 1];
-        let (len, from) = match link.socket.receive(&mut buffer) {
+        let Some(socket) = link.udp() else { return false };
+        let received = match socket.receive(&mut buffer) {
             Ok(Some(received)) => received,
             Ok(None) => return false,
             Err(error) => {
@@ -160,32 +167,39 @@ impl Reflex {
                 return false;
             }
         };
-        let verdict = if len == FRAME_LEN {
-            self.desk.frame.bytes.copy_from_slice(&buffer[..FRAME_LEN]);
-            self.verdict(link, from)
-        } else {
-            Verdict::BadLength
+        let verdict = match received {
+            Received { to: Destination::Other, .. } => return true,
+            Received { len: FRAME_LEN, .. } => {
+                self.desk.frame.bytes.copy_from_slice(&buffer[..FRAME_LEN]);
+                self.verdict(link, socket, &received)
+            }
+            _ => Verdict::BadLength,
         };
         self.counters[verdict as usize].fetch_add(1, Ordering::Relaxed);
         true
     }
 
     /// Gives the frame on the desk to the reflex, and answers it.
-    fn verdict(&mut self, link: &Link, from: SocketAddr) -> Verdict {
+    fn verdict(&mut self, link: &Link, socket: &Socket, received: &Received) -> Verdict {
         self.desk.now = clock::now();
-        self.desk.ifindex = u64::from(link.ifindex);
-        self.desk.address = match from.ip() {
-            IpAddr::V4(ip) => u64::from(u32::from_ne_bytes(ip.octets())),
-            IpAddr::V6(_) => 0,
-        };
+        self.desk.ifindex = link.ifindex.map_or(0, u64::from);
+        self.desk.address = links::packed(received.from.ip());
+        self.desk.group = if received.to == Destination::Group { u64::from(link.id) + 1 } else { 0 };
+        self.desk.is_ipv6 = u64::from(socket.is_ipv6());
+        // Of several sockets on the interface any may get what came to an address of ours.
+        self.desk.find_link(&self.orders);
         let mut sink = |event: Event| {
             let _ = self.events.try_send(event);
         };
         let verdict = node::on_frame(&self.orders, &self.facts, &mut self.desk, &mut sink);
         if matches!(verdict, Verdict::ProbeAnswered | Verdict::ProbeUnproven) {
             // Lost like any frame; the prober asks again.
-            let _ = link.socket.answer(&self.desk.frame.bytes, from);
+            let _ = socket.answer(&self.desk.frame.bytes, received.from);
         }
         verdict
     }
+}
+
+fn readable(socket: &Socket) -> PollFd<'_> {
+    PollFd::new(socket.as_fd(), PollFlags::POLLIN)
 }

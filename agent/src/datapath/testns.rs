@@ -13,7 +13,7 @@ use rtnetlink::{Handle, LinkUnspec, LinkVeth};
 const AMPLE: Duration = Duration::from_secs(60);
 
 /// Runs a test on a thread in a new network namespace; without the privilege says so and does nothing.
-pub(super) fn in_namespace<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
+pub(crate) fn in_namespace<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
     let thread = std::thread::spawn(move || {
         match unshare(CloneFlags::CLONE_NEWNET) {
             Ok(()) => {}
@@ -29,7 +29,7 @@ pub(super) fn in_namespace<F: Future<Output = ()>>(test: impl FnOnce() -> F + Se
 }
 
 /// The test's own way to change the namespace, not the one that is tested.
-pub(super) fn lab() -> Handle {
+pub(crate) fn lab() -> Handle {
     let (connection, handle, _) = rtnetlink::new_connection().unwrap();
     tokio::spawn(connection);
     handle
@@ -37,7 +37,7 @@ pub(super) fn lab() -> Handle {
 
 /// Two connected interfaces, both up and ready: the kernel activates their queues a little after the carrier is there,
 /// and what is sent in between is lost.
-pub(super) async fn veth(lab: &Handle, one: &str, other: &str) {
+pub(crate) async fn veth(lab: &Handle, one: &str, other: &str) {
     lab.link().add(LinkVeth::new(one, other).build()).execute().await.unwrap();
     for name in [one, other] {
         lab.link().set(LinkUnspec::new_with_name(name).up().build()).execute().await.unwrap();

@@ -1,21 +1,34 @@
 //! The virtual addresses of this node: on the interface, in the kernel's table, and announced.
 
+mod hurry;
+mod six;
+
+pub use six::Entry6;
+
 use std::cell::RefCell;
 use std::collections::btree_map::Entry::Vacant;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use reflex::layout::Vip;
 use reflex::{Facts, Orders, gate};
 
-use super::announce::{Announcer, Schedule};
+use super::announce::{Announcer, BACK_OFF, Schedule};
+use super::beside::Beside;
 use super::netlink::{Netlink, NetlinkError, Placed};
 use super::xdp::Kernel;
 use crate::resources::Addresses;
 use crate::sys::{Table, clock};
+
+/// How long packets are passed on to who has an address now. Who does not take the announcement asks again by itself, as a
+/// rule (RFC 4861 7.3: within some ten seconds); but who did not hear it within this time has other troubles.
+const PASSED_ON: Duration = Duration::from_secs(1);
+
+/// No hardware address.
+const NOBODY: [u8; 6] = [0; 6];
 
 /// A virtual address in its place.
 #[derive(Debug)]
@@ -30,16 +43,46 @@ pub struct Entry {
     pub held: bool,
     /// `XDP_TX` works on its interface.
     pub bounce: bool,
+    /// Who has it now, if it was handed over just now; else zeros.
+    pass_to: [u8; 6],
     announcements: Option<Schedule>,
+    /// What was begun ahead of the group's task and is not over, or not looked at yet.
+    ahead: Option<hurry::Ahead>,
 }
 
 impl Entry {
     /// An address that is not held.
     #[must_use]
     pub fn new(placed: Placed, group: u32, leading: bool) -> Self {
-        Self { placed, group, leading, held: false, bounce: false, announcements: None }
+        Self {
+            placed,
+            group,
+            leading,
+            held: false,
+            bounce: false,
+            pass_to: NOBODY,
+            announcements: None,
+            ahead: None,
+        }
     }
 }
+
+/// What was done to an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// It is on its interface.
+    Added,
+    /// It is announced.
+    Announced,
+    /// It is off its interface.
+    Removed,
+}
+
+/// When (monotonic clock, ns), to an address of which group, what.
+pub type Done = (u64, u32, Deed);
+
+/// Deeds that wait to be taken: more than two takeovers of a full table, each with its announcements.
+const DEEDS_MAX: usize = 8192;
 
 /// The gates, to ask before anything is said in a VIP's name.
 pub struct Gates {
@@ -62,18 +105,25 @@ pub struct Vips {
 }
 
 struct Inner {
-    netlink: Netlink,
+    netlink: Rc<Netlink>,
     kernel: Rc<RefCell<Option<Kernel>>>,
     gates: Gates,
     announcers: BTreeMap<u32, Announcer>,
     entries: RefCell<Vec<Entry>>,
+    six: RefCell<Vec<Entry6>>,
+    /// Addresses that are announced for a `SendArp`.
+    announced: RefCell<BTreeMap<Ipv4Addr, tokio::task::JoinHandle<()>>>,
+    /// By group: what ends the passing on of its packets.
+    passing: RefCell<BTreeMap<u32, tokio::task::JoinHandle<()>>>,
+    /// What was done, while somebody wants to know.
+    deeds: RefCell<Option<Vec<Done>>>,
 }
 
 impl Vips {
     /// Opens an announcer for every interface and tells the kernel of every address.
     #[must_use]
     pub fn new(
-        netlink: Netlink,
+        netlink: Rc<Netlink>,
         kernel: Rc<RefCell<Option<Kernel>>>,
         gates: Gates,
         entries: Vec<Entry>,
@@ -88,12 +138,42 @@ impl Vips {
             }
         }
         let vips = Self {
-            inner: Rc::new(Inner { netlink, kernel, gates, announcers, entries: RefCell::new(entries) }),
+            inner: Rc::new(Inner {
+                netlink,
+                kernel,
+                gates,
+                announcers,
+                entries: RefCell::new(entries),
+                six: RefCell::default(),
+                announced: RefCell::default(),
+                passing: RefCell::default(),
+                deeds: RefCell::default(),
+            }),
         };
         for vip in 0..vips.inner.entries.borrow().len() {
             vips.tell_kernel(vip);
         }
         vips
+    }
+
+    /// Whether only addresses stand before this one in its group, and the kernel's table has it.
+    #[must_use]
+    pub fn is_leading(&self, vip: usize) -> bool {
+        match self.six(vip) {
+            Some(six) => self.is_leading6(six),
+            None => self.inner.entries.borrow()[vip].leading,
+        }
+    }
+
+    /// From now on notes when addresses are added, announced and removed, for [`Vips::take_deeds`].
+    pub fn note_deeds(&self) {
+        self.inner.deeds.borrow_mut().get_or_insert_default();
+    }
+
+    /// What was noted since the last time, in order.
+    #[must_use]
+    pub fn take_deeds(&self) -> Vec<Done> {
+        self.inner.deeds.borrow_mut().as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Looks at all entries.
@@ -117,12 +197,19 @@ impl Vips {
                 self.tell_kernel(vip);
                 continue;
             }
+            // A default route that prefers it would be deleted with it.
+            if self.inner.netlink.is_source(placed.address).await.unwrap_or(false)
+                && let Err(error) = self.inner.netlink.set_source(placed.address, false).await
+            {
+                tracing::error!("{error}");
+            }
             match self.inner.netlink.delete_address(&placed).await {
                 Ok(Change::Made) => tracing::warn!("removed {placed}, left over from an earlier life"),
                 Ok(Change::NotNeeded) => {}
                 Err(error) => tracing::error!("{error}"),
             }
         }
+        self.adopt6(open).await;
     }
 
     /// Announces the address again and again, from now on.
@@ -144,10 +231,12 @@ impl Vips {
             }
         }
         changed.into_iter().for_each(|vip| self.tell_kernel(vip));
+        self.set_bounce6(ifindex, bounce);
     }
 
     /// Sends the announcements that are due.
     pub fn announce_due(&self, now: Instant) {
+        self.announce_due6(now);
         for entry in self.inner.entries.borrow_mut().iter_mut() {
             if let Some(schedule) = &mut entry.announcements
                 && schedule.due(now)
@@ -160,7 +249,9 @@ impl Vips {
     /// When the next announcement is due.
     #[must_use]
     pub fn next_announcement(&self) -> Option<Instant> {
-        self.inner.entries.borrow().iter().filter_map(|entry| Some(entry.announcements?.next())).min()
+        let entries = self.inner.entries.borrow();
+        let next = entries.iter().filter_map(|entry| Some(entry.announcements?.next()));
+        next.chain(self.next_announcement6()).min()
     }
 
     /// Announces the addresses of an interface anew, from `first` on: its carrier is back.
@@ -170,6 +261,7 @@ impl Vips {
                 entry.announcements = Some(Schedule::new(first));
             }
         }
+        self.announce_again6(ifindex, first);
     }
 
     /// Announces the addresses of a group anew, unless that was begun just now: somebody else has claimed them.
@@ -180,6 +272,58 @@ impl Vips {
                 entry.announcements = Some(Schedule::new(now));
             }
         }
+        self.announce_group6(group, now);
+    }
+
+    /// The group is about to be handed over: packets for its addresses that come here from now on although its gate is shut
+    /// go on to the heir, whose hardware address `heir` knows by interface. For a while: until everybody has heard who has
+    /// them.
+    pub fn pass_on(&self, group: u32, heir: impl Fn(u32) -> Option<[u8; 6]>) {
+        self.set_pass_to(group, |ifindex| heir(ifindex).unwrap_or(NOBODY));
+        let vips = self.clone();
+        let task = tokio::task::spawn_local(async move {
+            tokio::time::sleep(PASSED_ON).await;
+            vips.set_pass_to(group, |_| NOBODY);
+        });
+        if let Some(before) = self.inner.passing.borrow_mut().insert(group, task) {
+            before.abort();
+        }
+    }
+
+    /// The group may come back: what comes for it is not for others any more.
+    pub fn keep(&self, group: u32) {
+        if let Some(task) = self.inner.passing.borrow_mut().remove(&group) {
+            task.abort();
+            self.set_pass_to(group, |_| NOBODY);
+        }
+    }
+
+    fn set_pass_to(&self, group: u32, to: impl Fn(u32) -> [u8; 6]) {
+        let mut changed = Vec::new();
+        for (vip, entry) in self.inner.entries.borrow_mut().iter_mut().enumerate() {
+            if entry.group == group && entry.bounce {
+                entry.pass_to = to(entry.placed.index);
+                changed.push(vip);
+            }
+        }
+        changed.into_iter().for_each(|vip| self.tell_kernel(vip));
+        self.set_pass_to6(group, to);
+    }
+
+    /// Announces the addresses of a group that are up, now and again later: its gate has opened on them.
+    pub fn announce_group_at_once(&self, group: u32) {
+        let len = self.inner.entries.borrow().len();
+        for vip in 0..len {
+            let (is_ours, placed) = {
+                let entry = &self.inner.entries.borrow()[vip];
+                (entry.group == group && entry.held, entry.placed.clone())
+            };
+            if is_ours {
+                self.inner.announce(group, &placed);
+                self.schedule(vip);
+            }
+        }
+        self.announce_group_at_once6(group);
     }
 
     /// Puts an address back that somebody else has removed, if it is ours to hold.
@@ -211,8 +355,10 @@ impl Vips {
     /// Groups that have an address on an interface.
     #[must_use]
     pub fn groups_on(&self, ifindex: u32) -> BTreeSet<u32> {
-        let entries = self.inner.entries.borrow();
-        entries.iter().filter(|entry| entry.placed.index == ifindex).map(|entry| entry.group).collect()
+        let (entries, six) = (self.inner.entries.borrow(), self.inner.six.borrow());
+        let four = entries.iter().filter(|entry| entry.placed.index == ifindex).map(|entry| entry.group);
+        let six = six.iter().filter(|entry| entry.placed.index == ifindex).map(|entry| entry.group);
+        four.chain(six).collect()
     }
 
     fn tell_kernel(&self, vip: usize) {
@@ -225,11 +371,17 @@ impl Vips {
             mac,
             ready: u8::from(entry.leading || entry.held),
             bounce: u8::from(entry.bounce),
+            pass_to: entry.pass_to,
+            ..Vip::default()
         };
+        self.enter(entry.placed.address.into(), value);
+    }
+
+    fn enter(&self, address: IpAddr, value: Vip) {
         if let Some(kernel) = self.inner.kernel.borrow_mut().as_mut()
-            && let Err(error) = kernel.set_vip(entry.placed.address, value)
+            && let Err(error) = kernel.set_vip(address, value)
         {
-            tracing::error!("{}: cannot enter it into the kernel's table: {error}", entry.placed.address);
+            tracing::error!("{address}: cannot enter it into the kernel's table: {error}");
         }
     }
 
@@ -239,14 +391,32 @@ impl Vips {
 }
 
 impl Inner {
+    /// Puts the address on its interface and announces it.
+    async fn add(&self, vip: usize) -> Result<(), NetlinkError> {
+        let (placed, group) = {
+            let entries = self.entries.borrow();
+            (entries[vip].placed.clone(), entries[vip].group)
+        };
+        self.netlink.add_address(&placed).await?;
+        self.note(group, Deed::Added);
+        self.announce(group, &placed);
+        Ok(())
+    }
+
     /// Announces an address, unless its gate was shut meanwhile: the resources follow a fence, the address must not
     /// be claimed for a moment longer.
     fn announce(&self, group: u32, placed: &Placed) {
-        if self.gates.is_open(group)
-            && let Some(announcer) = self.announcers.get(&placed.index)
-            && let Err(error) = announcer.announce(placed.address)
-        {
-            tracing::warn!("{error}");
+        let announcer = self.announcers.get(&placed.index).filter(|_| self.gates.is_open(group));
+        match announcer.map(|announcer| announcer.announce(placed.address)) {
+            Some(Ok(())) => self.note(group, Deed::Announced),
+            Some(Err(error)) => tracing::warn!("{error}"),
+            None => {}
+        }
+    }
+
+    fn note(&self, group: u32, deed: Deed) {
+        if let Some(deeds) = self.deeds.borrow_mut().as_mut().filter(|deeds| deeds.len() < DEEDS_MAX) {
+            deeds.push((clock::now(), group, deed));
         }
     }
 }
@@ -255,10 +425,12 @@ impl Addresses for Vips {
     type Error = NetlinkError;
 
     async fn acquire(&mut self, vip: usize) -> Result<(), NetlinkError> {
-        let placed = self.placed(vip);
-        self.inner.netlink.add_address(&placed).await?;
-        let group = self.inner.entries.borrow()[vip].group;
-        self.inner.announce(group, &placed);
+        if let Some(six) = self.six(vip) {
+            return self.acquire6(six).await;
+        }
+        if !self.is_ahead(vip).await {
+            self.inner.add(vip).await?;
+        }
         let leading = {
             let mut entries = self.inner.entries.borrow_mut();
             entries[vip].held = true;
@@ -272,6 +444,9 @@ impl Addresses for Vips {
     }
 
     async fn release(&mut self, vip: usize) -> Result<(), NetlinkError> {
+        if let Some(six) = self.six(vip) {
+            return self.release6(six).await;
+        }
         let placed = self.placed(vip);
         {
             let mut entries = self.inner.entries.borrow_mut();
@@ -281,10 +456,53 @@ impl Addresses for Vips {
         if !self.inner.entries.borrow()[vip].leading {
             self.tell_kernel(vip);
         }
-        self.inner.netlink.delete_address(&placed).await.map(drop)
+        // What was begun for a takeover that is over must not come after this.
+        self.is_ahead(vip).await;
+        self.inner.netlink.delete_address(&placed).await?;
+        let group = self.inner.entries.borrow()[vip].group;
+        self.inner.note(group, Deed::Removed);
+        Ok(())
     }
 
     async fn held(&mut self, vip: usize) -> bool {
+        if let Some(six) = self.six(vip) {
+            return self.inner.six.borrow()[six].held;
+        }
         self.inner.entries.borrow()[vip].held
+    }
+
+    async fn set_source(&mut self, address: Ipv4Addr, on: bool) -> Result<(), NetlinkError> {
+        self.inner.netlink.set_source(address, on).await
+    }
+
+    async fn is_source(&mut self, address: Ipv4Addr) -> bool {
+        self.inner.netlink.is_source(address).await.unwrap_or(false)
+    }
+
+    async fn announce(&mut self, address: Ipv4Addr, interface: &str, on: bool) -> Result<(), NetlinkError> {
+        if let Some(task) = self.inner.announced.borrow_mut().remove(&address) {
+            task.abort();
+        }
+        if on {
+            // Listing interfaces waits for the kernel's network lock: not in the decision loop.
+            let name = interface.to_owned();
+            let opened = tokio::task::spawn_blocking(move || Announcer::open(&name)).await;
+            let opened = opened.map_err(|error| NetlinkError::Open(std::io::Error::other(error)))?;
+            let announcer = Beside::new(opened.map_err(NetlinkError::Announce)?);
+            let task = tokio::task::spawn_local(announce_for_a_while(announcer, address));
+            self.inner.announced.borrow_mut().insert(address, task);
+        }
+        Ok(())
+    }
+}
+
+/// Announces an address that is not one of ours, as often as one of ours at first. Whoever starts this ends it.
+async fn announce_for_a_while(announcer: Beside<Announcer>, address: Ipv4Addr) {
+    let began = tokio::time::Instant::now();
+    for after in BACK_OFF {
+        tokio::time::sleep_until(began + after).await;
+        if let Err(error) = announcer.announce(address) {
+            tracing::warn!("{error}");
+        }
     }
 }

@@ -1,13 +1,13 @@
 //! The kernel programs: loaded, attached, fed with VIPs, listened to; kept over a restart of the agent.
 
-use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aya::maps::{HashMap, Map, MapData, PerCpuArray, RingBuf};
-use aya::programs::links::{FdLink, LinkError, PinnedLink};
+use aya::maps::{HashMap, Map, MapData, PerCpuArray};
+use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::raw_trace_point::RawTracePointLink;
 use aya::programs::tc::{SchedClassifierLink, TcAttachOptions};
 use aya::programs::xdp::{XdpLink, XdpLinkId};
@@ -15,15 +15,22 @@ use aya::programs::{
     LinkOrder, ProgramError, RawTracePoint, RawTracePointRunOptions, SchedClassifier, TcAttachType, TestRun,
     TestRunOptions, Xdp, XdpMode,
 };
-use aya::{Ebpf, EbpfError, EbpfLoader, include_bytes_aligned};
-use reflex::layout::{LAYOUT_VERSION, Vip};
+use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
+use reflex::layout::{LAYOUT_VERSION, VIP_LEN, Vip};
 use reflex::verdict::VERDICTS;
-use reflex::{Event, Facts, Orders};
+use reflex::{Facts, Orders, path};
 use tokio::io::unix::AsyncFd;
 
-use super::Mode;
 use super::pins::Pins;
+use super::{Egress, Mode, clsact};
+use crate::links::packed;
 use crate::sys::{Table, readiness};
+
+mod error;
+mod events;
+
+pub use error::Error;
+pub use events::Events;
 
 /// The kernel programs as they were built with this agent.
 static OBJECT: &[u8] = include_bytes_aligned!("../../../ebpf/xbeat.bpf.o");
@@ -33,46 +40,6 @@ pub const OBJECT_VARIABLE: &str = "XBEAT_BPF_OBJECT";
 
 /// The maps that outlive the agent: all but those of its log.
 const MAPS: [&str; 7] = ["ORDERS", "FACTS", "VIPS", "COUNTERS", "DESK", "EVENTS", "WATCHES"];
-
-/// Why the kernel programs cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The kernel refuses the object.
-    #[error("the kernel refuses the programs: {}", chain(.0))]
-    Load(#[from] EbpfError),
-    /// The kernel refuses one program.
-    #[error("the kernel refuses the programs: {}", chain(.0))]
-    Program(#[from] ProgramError),
-    /// A link cannot be adopted, pinned or replaced.
-    #[error("the kernel's links: {}", chain(.0))]
-    Link(#[from] LinkError),
-    /// A link cannot be pinned.
-    #[error("the kernel's links: {}", chain(.0))]
-    Pin(#[from] aya::pin::PinError),
-    /// A map is not what it should be.
-    #[error("the kernel's maps: {0}")]
-    Map(#[from] aya::maps::MapError),
-    /// The object lacks a part: it was built from another source.
-    #[error("the object has no `{0}`: it is not of this version; rebuild it with `cargo xtask ebpf`")]
-    Missing(&'static str),
-    /// Memory, files.
-    #[error(transparent)]
-    Io(#[from] std::io::Error),
-}
-
-/// An error with its causes, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        // Verifier logs are pages long; their last lines say what is wrong.
-        let message = error.to_string();
-        let tail: Vec<&str> = message.lines().rev().take(3).collect();
-        text += &format!(": {}", tail.into_iter().rev().collect::<Vec<_>>().join(" / "));
-        cause = error.source();
-    }
-    text
-}
 
 /// The loaded programs.
 pub struct Kernel {
@@ -86,6 +53,8 @@ pub struct Kernel {
     links: BTreeSet<String>,
     /// The links themselves, where they are not pinned.
     unpinned: Vec<(String, FdLink)>,
+    /// Egress gates that are filters, by the interface's number.
+    filters: BTreeMap<u32, clsact::Filter>,
 }
 
 impl Kernel {
@@ -95,14 +64,15 @@ impl Kernel {
     /// # Errors
     /// Without privilege, or on a kernel that is too old.
     pub fn load(prepare: impl FnOnce(&mut Orders)) -> Result<Self, Error> {
-        Self::load_pinned(None, |_, _| false, |orders, _| prepare(orders))
+        Self::load_pinned(None, |_, _| false, |orders, _| prepare(orders), |_, _, _| {})
     }
 
     /// Loads programs and maps that outlive this process. Nothing is attached.
     ///
     /// Without `pins`, or where what is pinned is not wanted, everything is new and closed. `adopt` looks at the tables of
     /// an earlier life and says whether to go on with them; `prepare` then fills in the orders, before any program of
-    /// ours can see them, and is told which of the two it was.
+    /// ours can see them, and is told which of the two it was. `step` is called after each of the steps, which may take seconds
+    /// on a busy machine.
     ///
     /// # Errors
     /// Without privilege, or on a kernel that is too old.
@@ -110,6 +80,7 @@ impl Kernel {
         pins: Option<Pins>,
         adopt: impl FnOnce(&Orders, &Facts) -> bool,
         prepare: impl FnOnce(&mut Orders, Life),
+        step: impl Fn(&Orders, &Facts, Life),
     ) -> Result<Self, Error> {
         let life = match &pins {
             Some(pins) if survey(pins, adopt) => Life::Adopted,
@@ -133,13 +104,17 @@ impl Kernel {
         let mut orders = Table::<Orders>::of_map(array(&ebpf, "ORDERS")?.fd().as_fd())?;
         let facts = Table::<Facts>::of_map(array(&ebpf, "FACTS")?.fd().as_fd())?;
         prepare(orders.edit(), life);
+        let step = || step(&orders, &facts, life);
+        step();
         for name in ["xbeat", "xbeat_start"] {
             xdp(&mut ebpf, name)?.load()?;
+            step();
         }
         classifier(&mut ebpf)?.load()?;
         for name in ["xbeat_exit", "xbeat_register"] {
             tracepoint(&mut ebpf, name)?.load()?;
         }
+        step();
         Ok(Self {
             ebpf,
             orders: Arc::new(orders),
@@ -147,6 +122,7 @@ impl Kernel {
             pins,
             links: BTreeSet::new(),
             unpinned: Vec::new(),
+            filters: BTreeMap::new(),
         })
     }
 
@@ -204,12 +180,41 @@ impl Kernel {
         self.keep(&name, link, if known { Pinned::Already } else { Pinned::Anew })
     }
 
-    /// Attaches the egress gate to an interface.
+    /// Attaches the egress gate to an interface. What an earlier life left there is replaced without a moment in between,
+    /// also when that was attached in the other way.
     ///
     /// # Errors
-    /// When the kernel has no TCX (before 6.6), or refuses.
-    pub fn attach_egress(&mut self, ifindex: u32, interface: &str) -> Result<(), Error> {
-        let name = format!("egress-{ifindex}");
+    /// When the kernel cannot do it that way, or refuses.
+    pub fn attach_egress(&mut self, ifindex: u32, interface: &str, how: Egress) -> Result<(), Error> {
+        match how {
+            Egress::Tcx => {
+                self.attach_tcx(ifindex, interface)?;
+                self.release(&egress_name(ifindex, Egress::Clsact));
+            }
+            Egress::Clsact => {
+                self.attach_clsact(ifindex, interface)?;
+                self.release(&egress_name(ifindex, Egress::Tcx));
+            }
+        }
+        Ok(())
+    }
+
+    /// A filter outlives who attached it, with its program. The pin of the program says that it is ours.
+    fn attach_clsact(&mut self, ifindex: u32, interface: &str) -> Result<(), Error> {
+        let name = egress_name(ifindex, Egress::Clsact);
+        let program = classifier(&mut self.ebpf)?;
+        let link = clsact::attach(program, interface)?;
+        if let Some(pins) = &self.pins {
+            pins.remove_link(&name);
+            program.pin(pins.link(&name))?;
+        }
+        self.links.insert(name);
+        self.filters.insert(ifindex, link);
+        Ok(())
+    }
+
+    fn attach_tcx(&mut self, ifindex: u32, interface: &str) -> Result<(), Error> {
+        let name = egress_name(ifindex, Egress::Tcx);
         let old = self.pinned(&name)?;
         let (program, known) = (classifier(&mut self.ebpf)?, old.is_some());
         let id = match old {
@@ -225,17 +230,15 @@ impl Kernel {
     }
 
     /// Removes links of an earlier life that this one does not use.
-    pub fn drop_unused_links(&self) {
-        if let Some(pins) = &self.pins {
-            pins.links()
-                .iter()
-                .filter(|name| !self.links.contains(*name))
-                .for_each(|name| pins.remove_link(name));
-        }
+    pub fn drop_unused_links(&mut self) {
+        let mut unused = self.pins.as_ref().map(Pins::links).unwrap_or_default();
+        unused.retain(|name| !self.links.contains(name));
+        unused.iter().for_each(|name| self.release(name));
     }
 
     /// Ends in order: nothing stays behind in the kernel.
-    pub fn remove_pins(&self) {
+    pub fn remove_pins(&mut self) {
+        self.filters.keys().for_each(|&ifindex| clsact::detach(ifindex));
         if let Some(pins) = &self.pins {
             pins.remove_all();
         }
@@ -272,6 +275,12 @@ impl Kernel {
     /// Lets a link go: it is detached.
     fn release(&mut self, name: &str) {
         self.links.remove(name);
+        let known = self.pins.as_ref().is_some_and(|pins| pins.link(name).exists());
+        if let Some(ifindex) = clsact_of(name)
+            && (self.filters.remove(&ifindex).is_some() || known)
+        {
+            clsact::detach(ifindex);
+        }
         self.unpinned.retain(|(known, _)| known != name);
         if let Some(pins) = &self.pins {
             pins.remove_link(name);
@@ -282,11 +291,16 @@ impl Kernel {
     ///
     /// # Errors
     /// When the table is full.
-    pub fn set_vip(&mut self, address: Ipv4Addr, vip: Vip) -> Result<(), Error> {
-        Ok(self.vips()?.insert(key(address), vip.to_bytes(), 0)?)
+    pub fn set_vip(&mut self, address: impl Into<IpAddr>, vip: Vip) -> Result<(), Error> {
+        let address = address.into();
+        self.vips()?.insert(key(address), vip.to_bytes(), 0)?;
+        if address.is_ipv6() {
+            self.orders.vips6.set(1);
+        }
+        Ok(())
     }
 
-    fn vips(&mut self) -> Result<HashMap<&mut MapData, u32, [u8; 16]>, Error> {
+    fn vips(&mut self) -> Result<HashMap<&mut MapData, [u8; 16], [u8; VIP_LEN]>, Error> {
         Ok(HashMap::try_from(self.ebpf.map_mut("VIPS").ok_or(Error::Missing("VIPS"))?)?)
     }
 
@@ -310,7 +324,7 @@ impl Kernel {
     /// When they were taken before.
     pub fn take_events(&mut self) -> Result<Events, Error> {
         let map = self.ebpf.take_map("EVENTS").ok_or(Error::Missing("EVENTS"))?;
-        Ok(Events { ring: readiness::readable(RingBuf::try_from(map)?)? })
+        Events::new(map)
     }
 
     /// The kernel's log lines, for the anomalies that it sees.
@@ -343,27 +357,68 @@ enum Pinned {
     Anew,
 }
 
+/// The name of the pin that an egress gate has.
+fn egress_name(ifindex: u32, how: Egress) -> String {
+    match how {
+        Egress::Tcx => format!("egress-{ifindex}"),
+        Egress::Clsact => format!("{CLSACT}{ifindex}"),
+    }
+}
+
+/// What the names of those begin with that are filters.
+const CLSACT: &str = "clsact-";
+
+/// The interface of a filter, by the name of its pin.
+fn clsact_of(name: &str) -> Option<u32> {
+    name.strip_prefix(CLSACT)?.parse().ok()
+}
+
 fn xdp_name(ifindex: u32, mode: Mode) -> String {
     format!("xdp-{ifindex}-{}", mode.name())
 }
 
-fn key(address: Ipv4Addr) -> u32 {
-    u32::from_ne_bytes(address.octets())
+/// An IPv4 address as a mapped one.
+fn key(address: IpAddr) -> [u8; 16] {
+    path::bytes(packed(address))
 }
 
-/// Whether there are tables of our layout that `adopt` wants to go on with.
+/// Tables that an agent has pinned.
+pub enum Found {
+    /// There are none, or none that we may look at.
+    Nothing,
+    /// Of a version that lays them out in another way.
+    OtherLayout,
+    /// As ours are. They are in use: whoever looks changes nothing without being their agent.
+    Tables(Table<Orders>, Table<Facts>),
+}
+
+impl Found {
+    /// What is pinned there now.
+    #[must_use]
+    pub fn at(pins: &Pins) -> Self {
+        let found = || -> Result<Self, Error> {
+            let (orders, facts) =
+                (MapData::from_pin(pins.map("ORDERS"))?, MapData::from_pin(pins.map("FACTS"))?);
+            let fits = orders.info()?.value_size() as usize == size_of::<Orders>()
+                && facts.info()?.value_size() as usize == size_of::<Facts>();
+            if !fits {
+                return Ok(Self::OtherLayout);
+            }
+            let orders = Table::<Orders>::of_map(orders.fd().as_fd())?;
+            let facts = Table::of_map(facts.fd().as_fd())?;
+            let ours = orders.layout.get() == LAYOUT_VERSION;
+            Ok(if ours { Self::Tables(orders, facts) } else { Self::OtherLayout })
+        };
+        found().unwrap_or(Self::Nothing)
+    }
+}
+
+/// Whether there are tables of our layout that `adopt` wants to go on with; else it is a new life.
 fn survey(pins: &Pins, adopt: impl FnOnce(&Orders, &Facts) -> bool) -> bool {
-    let found = || -> Result<(Table<Orders>, Table<Facts>), Error> {
-        let (orders, facts) = (MapData::from_pin(pins.map("ORDERS"))?, MapData::from_pin(pins.map("FACTS"))?);
-        let fits = orders.info()?.value_size() as usize == size_of::<Orders>()
-            && facts.info()?.value_size() as usize == size_of::<Facts>();
-        if !fits {
-            return Err(Error::Missing("layout"));
-        }
-        Ok((Table::of_map(orders.fd().as_fd())?, Table::of_map(facts.fd().as_fd())?))
-    };
-    // Nothing pinned, or nothing that we understand: a new life.
-    found().is_ok_and(|(orders, facts)| orders.layout.get() == LAYOUT_VERSION && adopt(&orders, &facts))
+    match Found::at(pins) {
+        Found::Tables(orders, facts) => adopt(&orders, &facts),
+        Found::OtherLayout | Found::Nothing => false,
+    }
 }
 
 fn array<'a>(ebpf: &'a Ebpf, name: &'static str) -> Result<&'a MapData, Error> {
@@ -422,29 +477,5 @@ trait IntoFd {
 impl IntoFd for RawTracePointLink {
     fn into_fd(self) -> Result<FdLink, Error> {
         Ok(self.into())
-    }
-}
-
-/// What the kernel tells.
-pub struct Events {
-    ring: AsyncFd<RingBuf<MapData>>,
-}
-
-impl Events {
-    /// Waits until there is an event; then passes all there are to `each`.
-    ///
-    /// Cancel safe: an event is either passed or still there.
-    ///
-    /// # Errors
-    /// When the runtime cannot wait.
-    pub async fn next(&mut self, mut each: impl FnMut(Event)) -> std::io::Result<()> {
-        let mut guard = self.ring.readable_mut().await?;
-        while let Some(item) = guard.get_inner_mut().next() {
-            if let Some(event) = Event::from_bytes(&item) {
-                each(event);
-            }
-        }
-        guard.clear_ready();
-        Ok(())
     }
 }

@@ -13,7 +13,6 @@ use std::sync::mpsc;
 use rtnetlink::Handle;
 use tokio::sync::oneshot;
 
-use crate::links::prober::FIFO_PRIORITY;
 use crate::sys::schedule;
 
 /// The connection's thread, which ends when this is dropped.
@@ -67,7 +66,7 @@ impl Drop for Connection {
 
 fn serve(opened: &mpsc::Sender<io::Result<Handle>>, ended: oneshot::Receiver<()>, closed: &AtomicBool) {
     // A takeover waits for it; where that is refused it is as fast as everything else.
-    let _ = schedule::fifo(FIFO_PRIORITY);
+    let _ = schedule::fifo();
     let served = tokio::runtime::Builder::new_current_thread().enable_io().build().and_then(|runtime| {
         runtime.block_on(async {
             let (connection, handle, _unsolicited) = rtnetlink::new_connection()?;

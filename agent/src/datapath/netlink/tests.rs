@@ -32,6 +32,7 @@ fn interface_named(index: u32, name: &str, labels: &[([u8; 4], &str)]) -> Interf
         kind: None,
         controller: None,
         addresses: labels.iter().map(address).collect(),
+        addresses6: Vec::new(),
     }
 }
 

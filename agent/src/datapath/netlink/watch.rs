@@ -1,13 +1,15 @@
 //! What happens to the links and addresses of this network namespace, as it happens.
 
+use std::net::Ipv6Addr;
+
 use futures_util::StreamExt as _;
 use rtnetlink::MulticastGroup;
 use rtnetlink::packet_core::NetlinkPayload;
-use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::{InterfaceAddress, NetlinkError, interface, interface_address};
+use super::{InterfaceAddress, NetlinkError, interface, interface_address, interface_address6};
 
 /// Events that may wait for the reader. A node has a handful of interfaces; a burst that overruns this (a
 /// container host starting up) is better read as a new listing.
@@ -50,11 +52,18 @@ pub enum Event {
         /// The address.
         address: InterfaceAddress,
     },
+    /// An IPv6 address appeared, disappeared, or became usable.
+    Address6 {
+        /// Number of its interface.
+        index: u32,
+        /// The one that disappeared, also by ourselves.
+        removed: Option<Ipv6Addr>,
+    },
     /// Events were lost, in the kernel or here: list everything again.
     Lost,
 }
 
-/// Reports changes of links and IPv4 addresses in the network namespace of the calling thread, from now on. To miss
+/// Reports changes of links and addresses in the network namespace of the calling thread, from now on. To miss
 /// nothing, begin to watch and then list ([`super::Netlink::interfaces`]). Must be called within a tokio runtime with
 /// IO; ends when the receiver is dropped. If the receiver ends, the connection broke: begin anew.
 ///
@@ -65,7 +74,7 @@ pub enum Event {
 ///
 /// When the system gives no socket.
 pub fn watch() -> Result<mpsc::Receiver<Event>, NetlinkError> {
-    let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr];
+    let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
     let (connection, handle, messages) =
         rtnetlink::new_multicast_connection(&groups).map_err(NetlinkError::Open)?;
     let (sender, receiver) = mpsc::channel(EVENTS_MAX);
@@ -125,6 +134,13 @@ fn event(payload: NetlinkPayload<RouteNetlinkMessage>) -> Option<Event> {
         RouteNetlinkMessage::DelLink(link) => {
             let link = interface(&link);
             Some(Event::LinkGone { index: link.index, name: link.name })
+        }
+        RouteNetlinkMessage::NewAddress(message) if message.header.family == AddressFamily::Inet6 => {
+            Some(Event::Address6 { index: message.header.index, removed: None })
+        }
+        RouteNetlinkMessage::DelAddress(message) if message.header.family == AddressFamily::Inet6 => {
+            let removed = interface_address6(&message).map(|(_, address)| address);
+            Some(Event::Address6 { index: message.header.index, removed })
         }
         RouteNetlinkMessage::NewAddress(message) => {
             interface_address(&message).map(|(index, address)| Event::AddressAdded { index, address })
