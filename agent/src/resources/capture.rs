@@ -69,6 +69,13 @@ const LISTEN_MAX: Duration = Duration::from_secs(1);
 /// Between two reads (of 16 KiB) from something a script left behind: it may go on at 1.6 MB/s.
 const LINGERING_PAUSE: Duration = Duration::from_millis(10);
 
+/// Nobody prints that much who means well: from there on reading is slowed down, so that a script which prints gigabytes
+/// takes no processor from the decisions that are made on the same thread.
+const FLOOD: u64 = 1 << 20;
+
+/// Between two reads of a flood (of 64 KiB at most): 64 MB/s.
+const FLOOD_PAUSE: Duration = Duration::from_millis(1);
+
 /// A stream being read by a task of its own.
 ///
 /// The task goes on for as long as somebody has the other end open, which may be a service that the script
@@ -118,9 +125,15 @@ async fn read_all(
     mut log: LineLog,
 ) {
     let mut buffer = vec![0; 16 << 10];
+    let mut total = 0;
     // A read error means what the end means: nothing more will come.
     while let Ok(read @ 1..) = pipe.read(&mut buffer).await {
         log.push(&buffer[..read]);
+        total += read as u64;
+        if total > FLOOD {
+            buffer.resize(64 << 10, 0);
+            tokio::time::sleep(FLOOD_PAUSE).await;
+        }
         match kept.upgrade() {
             Some(kept) => kept.lock().unwrap_or_else(PoisonError::into_inner).push(&buffer[..read]),
             // The script is long over. Who still talks must not keep the agent busy.
@@ -146,6 +159,9 @@ impl LineLog {
 
     fn push(&mut self, bytes: &[u8]) {
         for &byte in bytes {
+            if self.logged > LOGGED_LINES_MAX {
+                return;
+            }
             if byte == b'\n' || self.line.len() == LOGGED_LINE_LENGTH_MAX {
                 self.flush();
             }

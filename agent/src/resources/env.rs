@@ -42,6 +42,8 @@ pub fn environment(
 
 fn fixed(place: &Place<'_>) -> Vec<(String, String)> {
     let config = place.config_dir.display();
+    // Where agents lie elsewhere, the service is started with another one.
+    let ocf_root = std::env::var("OCF_ROOT").unwrap_or_else(|_| "/usr/lib/ocf".to_owned());
     let path = std::env::var("PATH").unwrap_or_else(|_| DEFAULT_PATH.to_owned());
     let mut env = vec![
         ("HA_DIR", config.to_string()),
@@ -55,8 +57,8 @@ fn fixed(place: &Place<'_>) -> Vec<(String, String)> {
         ("HA_DATEFMT", "%Y/%m/%d_%T ".to_owned()),
         ("HA_LOGD", "no".to_owned()),
         ("HA_NICEFAILBACK", "yes".to_owned()),
-        ("OCF_ROOT", "/usr/lib/ocf".to_owned()),
-        ("OCF_AGENTS", "/usr/lib/ocf/resource.d/heartbeat".to_owned()),
+        ("OCF_ROOT", ocf_root.clone()),
+        ("OCF_AGENTS", format!("{ocf_root}/resource.d/heartbeat")),
         ("PATH", format!("{HELPERS}:{config}:{path}")),
     ];
     env.extend(place.logfile.map(|file| ("HA_LOGFILE", file.display().to_string())));

@@ -1,13 +1,16 @@
 //! Starts and stops whole groups, one resource at a time, in order.
 
+mod runner;
+
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
-
-use super::script::{Ending, Operation, ScriptError, Scripts};
+use super::script::{Ending, Scripts};
 use super::{Spec, Status};
+use runner::Runner;
 
 /// One line of `haresources`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,12 +19,14 @@ pub struct Group {
     pub home: String,
     /// Its members, from left to right.
     pub resources: Vec<Resource>,
+    /// How often which of them is asked for its status while the group is up, by place.
+    pub monitors: BTreeMap<usize, Duration>,
 }
 
 /// A member of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resource {
-    /// Run by its script.
+    /// Run by a script, a unit, an agent, or built in as one of [`super::builtin`].
     Script(Spec),
     /// A virtual address (`IPaddr`, `IPaddr2` or a bare address), built in.
     Address {
@@ -49,7 +54,7 @@ impl fmt::Display for Group {
     }
 }
 
-/// The virtual addresses of this node, acted on in the order of the group. All three must be idempotent.
+/// What this node does about addresses, in the order of the group. All of it must be idempotent.
 pub trait Addresses {
     /// What can go wrong.
     type Error: fmt::Display;
@@ -62,6 +67,20 @@ pub trait Addresses {
 
     /// Is it served here?
     fn held(&mut self, vip: usize) -> impl Future<Output = bool>;
+
+    /// Makes `address`, which is held, the source of what this node sends by the default route, or no longer.
+    fn set_source(&mut self, address: Ipv4Addr, on: bool) -> impl Future<Output = Result<(), Self::Error>>;
+
+    /// Is it that?
+    fn is_source(&mut self, address: Ipv4Addr) -> impl Future<Output = bool>;
+
+    /// Tells the neighbours on `interface` that an address which something else looks after is here; `false` ends that.
+    fn announce(
+        &mut self,
+        address: Ipv4Addr,
+        interface: &str,
+        on: bool,
+    ) -> impl Future<Output = Result<(), Self::Error>>;
 }
 
 /// How long, and how often.
@@ -100,15 +119,24 @@ impl Default for Limits {
 pub enum Reason {
     /// A script's.
     Script(Ending),
+    /// An OCF agent's, and what its exit code means.
+    Ocf(Ending, &'static str),
     /// An address's, told by [`Addresses`].
     Address(String),
+    /// The word cannot be understood: what would be right.
+    Word(String),
+    /// A built-in resource took longer than it may.
+    TooLong(Duration),
 }
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Script(ending) => ending.fmt(f),
+            Self::Ocf(ending, meaning) => write!(f, "{ending} ({meaning})"),
             Self::Address(error) => f.write_str(error),
+            Self::Word(expected) => write!(f, "expected {expected}"),
+            Self::TooLong(limit) => write!(f, "not finished after {limit:?}"),
         }
     }
 }
@@ -152,16 +180,36 @@ pub async fn start_group<A: Addresses>(
     group: &Group,
     limits: &Limits,
 ) -> Result<(), StartFailure> {
+    start_group_after(scripts, addresses, group, limits, std::future::ready(())).await
+}
+
+/// The same, but nothing that could do harm beside another node's is touched before `clear` is done: built-in resources alone
+/// are started until then. Not waited for where there is nothing else.
+///
+/// # Errors
+///
+/// As [`start_group`].
+pub async fn start_group_after<A: Addresses>(
+    scripts: &Scripts,
+    addresses: &mut A,
+    group: &Group,
+    limits: &Limits,
+    clear: impl Future<Output = ()>,
+) -> Result<(), StartFailure> {
     tracing::info!("Acquiring resource group: {group}");
-    let mut runner = Runner { scripts, addresses, limits };
-    for (index, resource) in group.resources.iter().enumerate() {
-        let Err(reason) = runner.start(resource).await else { continue };
-        let name = resource.spec().to_string();
-        tracing::error!("Giving up resources due to failure of {name}: {reason}");
-        let left = stop_group(scripts, addresses, group, limits).await;
-        return Err(StartFailure { index, resource: name, reason, left });
+    let mut runner = Runner::new(scripts, addresses, group, limits);
+    scripts.pseudo.begin(&runner.name, group.resources.len());
+    let (harmless, all) = (runner.harmless(), group.resources.len());
+    let mut started = runner.start_range(0..harmless).await;
+    if started.is_ok() && harmless < all {
+        clear.await;
+        started = runner.start_range(harmless..all).await;
     }
-    Ok(())
+    let Err((index, reason)) = started else { return Ok(()) };
+    let resource = group.resources[index].spec().to_string();
+    tracing::error!("Giving up resources due to failure of {resource}: {reason}");
+    let left = stop_group(scripts, addresses, group, limits).await;
+    Err(StartFailure { index, resource, reason, left })
 }
 
 /// Stops a group from right to left, each resource up to [`Limits::stop_tries`] times, and goes on to the next one
@@ -177,111 +225,97 @@ pub async fn stop_group<A: Addresses>(
     limits: &Limits,
 ) -> Vec<Left> {
     tracing::info!("Releasing resource group: {group}");
-    let mut runner = Runner { scripts, addresses, limits };
-    let mut left = Vec::new();
-    for (index, resource) in group.resources.iter().enumerate().rev() {
-        if let Err(reason) = runner.stop(resource).await {
-            left.push(Left { index, resource: resource.spec().to_string(), reason });
-        }
-    }
-    left
+    Runner::new(scripts, addresses, group, limits).stop_range(0..group.resources.len()).await
 }
 
-struct Runner<'a, A> {
-    scripts: &'a Scripts,
-    addresses: &'a mut A,
-    limits: &'a Limits,
+/// Brings up the first `leading` members of a group, which are addresses.
+///
+/// # Errors
+///
+/// Which address does not come up; then none is.
+pub async fn start_leading<A: Addresses>(
+    scripts: &Scripts,
+    addresses: &mut A,
+    group: &Group,
+    limits: &Limits,
+    leading: usize,
+) -> Result<(), StartFailure> {
+    let mut runner = Runner::new(scripts, addresses, group, limits);
+    let Err((index, reason)) = runner.start_range(0..leading).await else { return Ok(()) };
+    let resource = group.resources[index].spec().to_string();
+    let left = runner.stop_range(0..leading).await;
+    Err(StartFailure { index, resource, reason, left })
 }
 
-impl<A: Addresses> Runner<'_, A> {
-    async fn start(&mut self, resource: &Resource) -> Result<(), Reason> {
-        match self.status(resource).await {
-            Status::Running => Ok(()),
-            Status::Stopped => self.operate(resource, Operation::Start).await,
+/// Releases these again. Returns those that are still there.
+#[must_use = "what is left running may damage data when the other node starts it too"]
+pub async fn stop_leading<A: Addresses>(
+    scripts: &Scripts,
+    addresses: &mut A,
+    group: &Group,
+    limits: &Limits,
+    leading: usize,
+) -> Vec<Left> {
+    Runner::new(scripts, addresses, group, limits).stop_range(0..leading).await
+}
+
+/// Stops a group as [`stop_group`] does, but for its first `leading` members.
+#[must_use = "what is left running may damage data when the other node starts it too"]
+pub async fn stop_behind<A: Addresses>(
+    scripts: &Scripts,
+    addresses: &mut A,
+    group: &Group,
+    limits: &Limits,
+    leading: usize,
+) -> Vec<Left> {
+    tracing::info!("Releasing resource group: {group}");
+    Runner::new(scripts, addresses, group, limits).stop_range(leading..group.resources.len()).await
+}
+
+/// Starts a resource and all to the right of it anew, because it was found dead.
+pub(super) async fn restart_from<A: Addresses>(
+    scripts: &Scripts,
+    addresses: &mut A,
+    group: &Group,
+    limits: &Limits,
+    index: usize,
+) -> Result<(), String> {
+    let mut runner = Runner::new(scripts, addresses, group, limits);
+    if let Some(left) = runner.stop_range(index..group.resources.len()).await.first() {
+        return Err(format!("{} does not stop: {}", left.resource, left.reason));
+    }
+    let failed = |(index, reason): (usize, Reason)| {
+        format!("{} did not start again: {reason}", group.resources[index].spec())
+    };
+    runner.start_range(index..group.resources.len()).await.map_err(failed)
+}
+
+/// Whether a resource of a group that is up still runs.
+pub(super) async fn is_running<A: Addresses>(
+    scripts: &Scripts,
+    addresses: &mut A,
+    group: &Group,
+    limits: &Limits,
+    index: usize,
+) -> bool {
+    let mut runner = Runner::new(scripts, addresses, group, limits);
+    runner.status(index).await == Status::Running
+}
+
+/// Those of `left` that have not surely stopped meanwhile.
+pub async fn still_left<A: Addresses>(
+    scripts: &Scripts,
+    addresses: &mut A,
+    group: &Group,
+    limits: &Limits,
+    left: Vec<Left>,
+) -> Vec<Left> {
+    let mut runner = Runner::new(scripts, addresses, group, limits);
+    let mut still = Vec::new();
+    for one in left {
+        if !runner.surely_stopped(one.index).await {
+            still.push(one);
         }
     }
-
-    async fn stop(&mut self, resource: &Resource) -> Result<(), Reason> {
-        let Err(reason) = self.try_to_stop(resource).await else { return Ok(()) };
-        let name = resource.spec();
-        if self.surely_stopped(resource).await {
-            tracing::warn!("{name} does not stop properly ({reason}), but it does not run either");
-            return Ok(());
-        }
-        tracing::error!("Resource STOP failure: {name} still runs: {reason}");
-        Err(reason)
-    }
-
-    /// Like [`Self::status`], but a script that could not finish saying it counts as running. One that does not
-    /// exist cannot have started anything: a misspelt name must not look like a service out of control.
-    async fn surely_stopped(&mut self, resource: &Resource) -> bool {
-        let Resource::Script(spec) = resource else { return self.status(resource).await == Status::Stopped };
-        let report = self.scripts.run(spec, Operation::Status, self.limits.status).await;
-        match report.ending {
-            Ending::Exited(_) => report.status() == Status::Stopped,
-            Ending::NotRun(ScriptError::Spawn { .. }) => false,
-            Ending::NotRun(_) => true,
-            Ending::Signalled(_) | Ending::TimedOut(_) | Ending::Unknown(_) => false,
-        }
-    }
-
-    async fn try_to_stop(&mut self, resource: &Resource) -> Result<(), Reason> {
-        let began = Instant::now();
-        let mut tries = 1;
-        loop {
-            let Err(reason) = self.operate(resource, Operation::Stop).await else { return Ok(()) };
-            // A script that is not there will not be there in a second either.
-            let hopeless = matches!(reason, Reason::Script(Ending::NotRun(_)));
-            if hopeless || tries >= self.limits.stop_tries || began.elapsed() >= self.limits.stop {
-                return Err(reason);
-            }
-            tries += 1;
-            sleep(self.limits.stop_pause).await;
-            tracing::info!("Retrying failed stop operation [{}]", resource.spec());
-        }
-    }
-
-    async fn status(&mut self, resource: &Resource) -> Status {
-        match resource {
-            Resource::Script(spec) => {
-                self.scripts.run(spec, Operation::Status, self.limits.status).await.status()
-            }
-            Resource::Address { vip, .. } if self.addresses.held(*vip).await => Status::Running,
-            Resource::Address { .. } => Status::Stopped,
-        }
-    }
-
-    /// Starts or stops.
-    async fn operate(&mut self, resource: &Resource, operation: Operation) -> Result<(), Reason> {
-        let done = match resource {
-            Resource::Script(spec) => self.run(spec, operation).await,
-            Resource::Address { vip, spec } => self.address(*vip, spec, operation).await,
-        };
-        if let Err(reason) = &done {
-            tracing::error!(%operation, "{} failed: {reason}", resource.spec());
-        }
-        done
-    }
-
-    async fn run(&mut self, spec: &Spec, operation: Operation) -> Result<(), Reason> {
-        let limit = match operation {
-            Operation::Start => self.limits.start,
-            Operation::Stop => self.limits.stop,
-            Operation::Status => self.limits.status,
-        };
-        let report = self.scripts.run(spec, operation, limit).await;
-        if report.succeeded() { Ok(()) } else { Err(Reason::Script(report.ending)) }
-    }
-
-    async fn address(&mut self, vip: usize, spec: &Spec, operation: Operation) -> Result<(), Reason> {
-        // The path under which an operator looks for it in the log, although no script is run.
-        let path = self.scripts.resource_d.join(&spec.name);
-        tracing::info!("Running {} {} {operation} (built in)", path.display(), spec.args.join(" "));
-        let done = match operation {
-            Operation::Start => self.addresses.acquire(vip).await,
-            Operation::Stop => self.addresses.release(vip).await,
-            Operation::Status => Ok(()),
-        };
-        done.map_err(|error| Reason::Address(error.to_string()))
-    }
+    still
 }

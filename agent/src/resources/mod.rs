@@ -1,8 +1,8 @@
 //! Resources: what a node serves beside answering for its addresses.
 //!
 //! A *resource group* is one line of `haresources`: started from left to right, stopped from right to left.
-//! Its members are scripts in Heartbeat's contract ([`script`]) and virtual addresses, which are built in and
-//! which the caller supplies ([`Addresses`]).
+//! Its members are virtual addresses, which are built in and which the caller supplies ([`Addresses`]), and what
+//! `lookup.rs` finds: scripts in Heartbeat's contract, systemd units, OCF agents, and a few built-in ones ([`builtin`]).
 //!
 //! ```text
 //!   haresources:  www1  192.0.2.3  Filesystem::/dev/sdb1::/srv  apache
@@ -10,22 +10,41 @@
 //!                       ◀────────────────────────────────── stop
 //! ```
 //!
-//! This module promises that every operation ends: a script that hangs is killed with its whole process
-//! group. It decides nothing about who serves; it does not touch gates, and it never reboots: what could
+//! This module promises that every operation ends: a script that hangs is killed with all that it started. It decides nothing about who serves; it does not touch gates, and it never reboots: what could
 //! not be stopped is returned to the caller.
 
+pub mod builtin;
 mod capture;
 mod env;
+mod fence;
 mod group;
-pub mod script;
+mod hooks;
+mod lookup;
+mod mail;
+mod monitor;
+mod ocf;
+mod process;
+mod respawn;
+mod script;
 mod status;
 
 #[cfg(test)]
 mod tests;
 
+pub use builtin::Pseudo;
 pub use capture::Captured;
 pub use env::{Place, environment};
-pub use group::{Addresses, Group, Left, Limits, Reason, Resource, StartFailure, start_group, stop_group};
+pub use fence::{Device, DeviceAndHosts, FENCE_PAUSE, Fencing};
+pub use group::{
+    Addresses, Group, Left, Limits, Reason, Resource, StartFailure, start_group, start_group_after,
+    start_leading, still_left, stop_behind, stop_group, stop_leading,
+};
+pub use hooks::{Event, Hooks};
+pub use lookup::Manner;
+pub use mail::{Mail, Mailer, Via};
+pub use monitor::watch_group;
+pub use process::GRACE;
+pub use respawn::{Patience, Respawned};
 pub use script::{Ending, Operation, Report, ScriptError, Scripts};
 pub use status::{Status, judge};
 

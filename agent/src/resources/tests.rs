@@ -11,7 +11,12 @@ use nix::unistd::Pid;
 
 use super::*;
 
+mod agents;
+mod fencing;
 mod groups;
+mod hooks;
+mod monitors;
+mod respawn;
 
 /// Far longer than anything here takes, also on a machine that is busy with other things.
 const AMPLE: Duration = Duration::from_secs(60);
@@ -28,6 +33,8 @@ impl Lab {
             resource_d: dir.path().join("resource.d"),
             init_d: dir.path().join("init.d"),
             env: vec![("LAB".to_owned(), dir.path().display().to_string())],
+            mailer: None,
+            pseudo: Pseudo::default(),
         };
         fs::create_dir(&scripts.resource_d).unwrap();
         fs::create_dir(&scripts.init_d).unwrap();
@@ -206,7 +213,7 @@ async fn script_that_ignores_sigterm_is_killed_after_the_grace() {
     let spec = lab.script("web", "trap '' TERM; echo $$ > $LAB/pid; while :; do sleep 1; done");
     let report = lab.scripts.run(&spec, Operation::Stop, Duration::from_millis(300)).await;
     assert!(matches!(report.ending, Ending::TimedOut(_)), "{:?}", report.ending);
-    assert!(report.took >= script::GRACE, "{:?}", report.took);
+    assert!(report.took >= GRACE, "{:?}", report.took);
     wait_until_gone(pid_in(lab.file("pid")).await).await;
 }
 
@@ -217,6 +224,29 @@ async fn script_may_tidy_up_on_sigterm() {
     let report = lab.scripts.run(&spec, Operation::Start, Duration::from_millis(500)).await;
     assert!(matches!(report.ending, Ending::TimedOut(_)), "{:?}", report.ending);
     assert!(lab.file("tidy").exists());
+}
+
+#[tokio::test]
+async fn a_child_with_a_session_of_its_own_is_killed_too() {
+    let lab = Lab::new();
+    let spec = lab.script("web", "setsid sh -c 'echo $$ > $LAB/pid; exec sleep 1000' & wait; sleep 1000");
+    let report = lab.scripts.run(&spec, Operation::Start, Duration::from_millis(500)).await;
+    assert!(matches!(report.ending, Ending::TimedOut(_)), "{:?}", report.ending);
+    wait_until_gone(pid_in(lab.file("pid")).await).await;
+}
+
+#[tokio::test]
+async fn a_service_started_by_an_earlier_operation_survives_the_next_ones_end() {
+    let lab = Lab::new();
+    let start =
+        "[ $1 = start ] && { setsid sh -c 'echo $$ > $LAB/pid; exec sleep 1000' & exit 0; }; sleep 1000";
+    let spec = lab.script("web", start);
+    assert!(lab.run(&spec, Operation::Start).await.succeeded());
+    let service = pid_in(lab.file("pid")).await;
+    let hung = lab.scripts.run(&spec, Operation::Status, Duration::from_millis(200)).await;
+    assert!(matches!(hung.ending, Ending::TimedOut(_)), "{:?}", hung.ending);
+    assert_eq!(kill(service, None), Ok(()), "the service died with a status that hung");
+    kill(service, nix::sys::signal::Signal::SIGKILL).unwrap();
 }
 
 #[tokio::test]

@@ -1,9 +1,12 @@
 //! Whole groups, with real scripts and made-up addresses.
 
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
 use super::*;
 
-fn group(resources: Vec<Resource>) -> Group {
-    Group { home: "www1".to_owned(), resources }
+pub(super) fn group(resources: Vec<Resource>) -> Group {
+    Group { home: "www1".to_owned(), resources, monitors: BTreeMap::new() }
 }
 
 fn address(vip: usize) -> Resource {
@@ -11,20 +14,21 @@ fn address(vip: usize) -> Resource {
 }
 
 /// Tries at once, so that no test waits for a pause.
-fn impatient() -> Limits {
+pub(super) fn impatient() -> Limits {
     Limits { stop_tries: 3, stop_pause: Duration::ZERO, ..Limits::default() }
 }
 
 /// Addresses that write into the same log file as the scripts.
-struct Fake<'a> {
+pub(super) struct Fake<'a> {
     lab: &'a Lab,
     held: Vec<usize>,
     broken: bool,
+    source: Option<Ipv4Addr>,
 }
 
 impl<'a> Fake<'a> {
-    fn new(lab: &'a Lab) -> Self {
-        Self { lab, held: Vec::new(), broken: false }
+    pub(super) fn new(lab: &'a Lab) -> Self {
+        Self { lab, held: Vec::new(), broken: false, source: None }
     }
 
     fn log(&self, what: &str, vip: usize) {
@@ -57,6 +61,21 @@ impl Addresses for Fake<'_> {
 
     async fn held(&mut self, vip: usize) -> bool {
         self.held.contains(&vip)
+    }
+
+    async fn set_source(&mut self, address: Ipv4Addr, on: bool) -> Result<(), String> {
+        self.log(&format!("source {address} {on}"), 0);
+        self.source = on.then_some(address);
+        Ok(())
+    }
+
+    async fn is_source(&mut self, address: Ipv4Addr) -> bool {
+        self.source == Some(address)
+    }
+
+    async fn announce(&mut self, address: Ipv4Addr, interface: &str, on: bool) -> Result<(), String> {
+        self.log(&format!("announce {address} on {interface}: {on}"), 0);
+        Ok(())
     }
 }
 
