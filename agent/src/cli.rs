@@ -14,7 +14,9 @@ use crate::status::{Style, render};
 use crate::{config, driver, record};
 
 mod help;
+mod probe;
 mod progress;
+mod upgrade;
 
 use progress::Progress;
 
@@ -28,7 +30,7 @@ pub enum Exit {
     NotDone = 1,
     /// Wrong words on the command line (clap's own code).
     Usage = 2,
-    /// No agent runs here.
+    /// No agent runs here; for probe: the target never answered.
     NotRunning = 3,
     /// The configuration has errors; they are on stderr.
     Configuration = 6,
@@ -66,12 +68,24 @@ enum Subject {
     /// Fetch groups from the other nodes; returns when it is done
     #[command(after_help = help::TAKEOVER)]
     Takeover(Move),
+    /// Say that a silent node is off, where STONITH cannot find out: its groups start here
+    #[command(after_help = help::CONFIRM)]
+    Confirm(Confirm),
+    /// Read the files anew and take over what changed, without a restart; returns when it is done
+    #[command(after_help = help::RELOAD)]
+    Reload(Reload),
     /// Hand everything over and end the agent; returns when it is done
     #[command(after_help = help::STOP)]
     Stop(Stop),
+    /// After a new version was installed: restart the agent into it, without losing a request where that is possible
+    #[command(after_help = help::UPGRADE)]
+    Upgrade(upgrade::Upgrade),
     /// Step a recording through the election and show each decision
     #[command(after_help = help::REPLAY)]
     Replay(Replay),
+    /// Measure from a client how long an address is away: any address, whoever keeps it
+    #[command(after_help = help::PROBE)]
+    Probe(probe::Probe),
 }
 
 #[derive(Debug, Args)]
@@ -135,6 +149,27 @@ struct Move {
 }
 
 #[derive(Debug, Args)]
+struct Confirm {
+    /// The node that is off
+    #[arg(value_name = "NODE")]
+    node: String,
+    #[command(flatten)]
+    run: RunDir,
+    /// Longest time to wait for the agent's answer, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    timeout: Duration,
+}
+
+#[derive(Debug, Args)]
+struct Reload {
+    #[command(flatten)]
+    run: RunDir,
+    /// Longest time to wait until it is done, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    timeout: Duration,
+}
+
+#[derive(Debug, Args)]
 struct Stop {
     /// Restart: leave what is open to the next agent, which must come within two seconds (or one lease, if longer)
     #[arg(long)]
@@ -174,8 +209,14 @@ pub fn main() -> ExitCode {
         Subject::Takeover(options) => {
             order(&options.run, &Command::Takeover { set: options.set }, options.timeout)
         }
+        Subject::Confirm(options) => {
+            order(&options.run, &Command::Confirm { node: options.node }, options.timeout)
+        }
+        Subject::Reload(options) => order(&options.run, &Command::Reload, options.timeout),
         Subject::Stop(options) => order(&options.run, &Command::Stop { keep: options.keep }, options.timeout),
+        Subject::Upgrade(options) => upgrade::run(&options).into(),
         Subject::Replay(options) => replay(&options).into(),
+        Subject::Probe(options) => probe::run(options),
     }
 }
 
@@ -249,7 +290,7 @@ fn status(options: &Show) -> Exit {
     Exit::NotDone
 }
 
-/// Standby, takeover, stop.
+/// Standby, takeover, reload, stop.
 fn order(run: &RunDir, command: &Command, limit: Duration) -> ExitCode {
     let mut progress = Progress::new(&run.run_dir);
     let exit = match client::call(&run.run_dir, command, limit, &mut |waited| progress.show(waited)) {

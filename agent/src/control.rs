@@ -10,14 +10,21 @@
 //!   |-- {"command":"status"} -->|-- Request { command, reply } (bounded) -->|
 //!   |<-- {"ok":true,...} -------|<-- Reply (oneshot) -----------------------|
 //! ```
+//!
+//! Beside it stands Heartbeat's FIFO, for programs that know nothing of the socket: [`Fifo`] cuts what they write into
+//! [`Message`]s. Nobody gets an answer there.
 
 pub mod client;
+mod fifo;
+mod message;
 mod protocol;
 mod server;
 #[cfg(test)]
 mod tests;
 
-pub use protocol::{Command, EmptySet, REQUEST_BYTES_MAX, Reply, ResourceSet};
+pub use fifo::Fifo;
+pub use message::{Message, Messages};
+pub use protocol::{Command, EmptySet, REQUEST_BYTES_MAX, Reply, RequestLines, ResourceSet, TooLong, encode};
 pub use server::{Request, ServeError, Server, serve};
 
 use std::io;

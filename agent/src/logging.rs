@@ -12,6 +12,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use tracing::Level;
@@ -66,6 +67,8 @@ impl From<&Config> for LogOptions {
 #[derive(Debug)]
 pub struct Logging {
     shared: Arc<Shared>,
+    /// To the writer: where lines go from now on. A channel, because the writer must not be waited for.
+    targets: mpsc::Sender<LogOptions>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
@@ -107,11 +110,19 @@ pub fn init(options: &LogOptions) -> Result<Logging, LogError> {
     let shared = Arc::new(Shared { queue: Queue::default(), debug: AtomicU8::new(options.debug) });
     let mut sinks = sinks::Sinks::new(options);
     let reader = Arc::clone(&shared);
+    let (targets, changed) = mpsc::channel();
     let thread = std::thread::Builder::new()
         .name("xbeat-log".to_owned())
-        .spawn(move || reader.queue.drain(|records, dropped| sinks.write(records, dropped)))
+        .spawn(move || {
+            reader.queue.drain(|records, dropped| {
+                if let Some(options) = changed.try_iter().last() {
+                    sinks = sinks::Sinks::new(&options);
+                }
+                sinks.write(records, dropped);
+            });
+        })
         .map_err(LogError::Thread)?;
-    let logging = Logging { shared: Arc::clone(&shared), thread: Some(thread) };
+    let logging = Logging { shared: Arc::clone(&shared), targets, thread: Some(thread) };
     logging.shared.queue.wake_with(logging.thread.as_ref().map(|thread| thread.thread().clone()));
     tracing_subscriber::registry().with(layer::QueueLayer::new(shared)).try_init()?;
     Ok(logging)
@@ -128,6 +139,12 @@ impl Logging {
     pub fn set_debug(&self, level: u8) {
         self.shared.debug.store(level, Ordering::Relaxed);
         tracing::callsite::rebuild_interest_cache();
+    }
+
+    /// Lines go where `options` say from now on. Their `debug` is for [`Logging::set_debug`].
+    pub fn set_targets(&self, options: LogOptions) {
+        // The writer lives as long as this.
+        let _ = self.targets.send(options);
     }
 
     /// Lines dropped because the writer could not keep up, since the start.

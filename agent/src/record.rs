@@ -14,15 +14,15 @@ use std::sync::mpsc::{self, Receiver, SyncSender, TryRecvError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use cluster::{Config, GateView, GroupId, Input, Phase};
+use cluster::{Config, GroupId, Held, Input, NodeId};
 use serde::{Deserialize, Serialize};
 
 mod replay;
 
-pub use replay::{Error, replay};
+pub use replay::{Error, Wrong, replay};
 
 /// Changes whenever a line of an earlier version would be read wrongly.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Lines that may wait: 4,096 of some hundred bytes are below a megabyte, and more than [`NAP`] can fill.
 const QUEUE_MAX: usize = 4096;
@@ -42,7 +42,7 @@ pub enum Line {
         /// What it knows.
         config: Config,
         /// Where it goes on, if an earlier agent left something open: see [`cluster::Cluster::resume`].
-        resumed: Option<Vec<(GroupId, GateView, Phase)>>,
+        resumed: Option<Vec<Held>>,
         /// What an earlier agent may have left running: see [`cluster::Cluster::clean_up`].
         left: Vec<GroupId>,
     },
@@ -53,8 +53,55 @@ pub enum Line {
         /// What.
         input: Input,
     },
+    /// Something happened on the way from the kernel to the network, which the election is not told: where the time of a
+    /// failover goes. A replay passes over it.
+    Stamp {
+        /// When the agent saw or did it.
+        at: u64,
+        /// What.
+        stamp: Stamp,
+    },
     /// So many lines before this one were dropped.
     Dropped(u64),
+}
+
+/// What has a stamp of its own. `stamped` is the kernel's own, on the same clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stamp {
+    /// The kernel declared a node dead.
+    Verdict {
+        /// Which.
+        node: NodeId,
+        /// When.
+        stamped: u64,
+        /// When the node was last heard.
+        heard: u64,
+    },
+    /// The kernel opened a gate.
+    Opened {
+        /// Of which group.
+        group: GroupId,
+        /// When.
+        stamped: u64,
+    },
+    /// An address is on its interface.
+    Added {
+        /// The group that it belongs to.
+        group: GroupId,
+    },
+    /// An address is announced: the frames have been handed to the interface.
+    Announced {
+        /// The group that it belongs to.
+        group: GroupId,
+    },
+    /// An address is off its interface.
+    Removed {
+        /// The group that it belonged to.
+        group: GroupId,
+    },
+    /// The agent said something to the others at once: the frames have been handed to the interfaces.
+    Said,
 }
 
 /// Writes a recording. Dropping it writes what waits.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 mod health;
 mod render;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use render::{Style, render};
 
@@ -28,6 +28,9 @@ pub struct Status {
     pub since_ms: u64,
     /// Every other configured node is held dead: this node has nobody to hand over to.
     pub alone: bool,
+    /// Nodes that are not heard while this one serves, and never said that they go: they may serve, too.
+    #[serde(default)]
+    pub unheard: Vec<String>,
     /// Short hash of the configuration, in hex; nodes compare it.
     pub config_digest: String,
     /// Time between two keepalives, in microseconds.
@@ -36,6 +39,9 @@ pub struct Status {
     pub deadtime_us: u64,
     /// How long the kernel goes on without hearing from this agent.
     pub lease: Lease,
+    /// How the decision loop gets on.
+    #[serde(default)]
+    pub turns: Turns,
     /// The scheduling the agent obtained.
     pub realtime: Realtime,
     /// Every configured node, this one included, in the order of their indices.
@@ -44,12 +50,41 @@ pub struct Status {
     pub links: Vec<Link>,
     /// Every resource group, in the order of haresources.
     pub groups: Vec<Group>,
+    /// Every ping node, in the order of their lines.
+    #[serde(default)]
+    pub pings: Vec<Ping>,
+    /// The node that sees more ping nodes serves (`respawn ... ipfail`); else they are only shown.
+    #[serde(default)]
+    pub ipfail: bool,
+    /// Every network of virtual addresses, and what the nodes can see of it.
+    #[serde(default)]
+    pub networks: Vec<Network>,
     /// Packets by the verdict they met, and other counts, by name.
     pub counters: BTreeMap<String, u64>,
+    /// The egress gates, one per interface with addresses; none without eBPF.
+    #[serde(default)]
+    pub egress: Vec<EgressGate>,
     /// What this machine refused, each with what that costs ("no eBPF: ...").
     pub lost: Vec<String>,
+    /// Nodes that should be reset before their groups are safe here, and cannot be.
+    #[serde(default)]
+    pub unfenced: Vec<String>,
     /// Doubts about the configuration or the machine that stop nothing.
     pub warnings: Vec<String>,
+    /// How often the files were read anew.
+    #[serde(default)]
+    pub reloads: Reloads,
+}
+
+/// How often the files were read anew while the agent ran.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloads {
+    /// So often they were taken over, those included that had not changed.
+    pub done: u64,
+    /// So often they were refused, as a whole.
+    pub refused: u64,
+    /// What the last one changed, or why it was refused.
+    pub last: Vec<String>,
 }
 
 /// What the agent is doing.
@@ -73,6 +108,17 @@ pub struct Lease {
     pub age_us: u64,
     /// It has not run out.
     pub valid: bool,
+}
+
+/// How the decision loop gets on since it started: it should never wait for anything, and a lease is the most that it may.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Turns {
+    /// How long its longest turn took, in microseconds.
+    pub longest_us: u64,
+    /// What that turn was about.
+    pub longest_of: String,
+    /// How late it came at most to a turn that was due, in microseconds.
+    pub latest_us: u64,
 }
 
 /// The scheduling the agent obtained from the kernel.
@@ -155,8 +201,43 @@ pub struct Link {
     pub why: Option<String>,
     /// The start-up test saw the kernel send a frame back by itself.
     pub tx_tested: bool,
+    /// Silence after which the link says no more that a node lives, in microseconds.
+    pub deadtime_us: u64,
+    /// What is particular to a serial line.
+    pub line: Option<Line>,
+    /// The broadcast or multicast address and port that its frames go to; none where each node has its own.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// What the kernel or the network said lately about frames that did not arrive. A hint, not a verdict.
+    #[serde(default)]
+    pub trouble: Option<String>,
     /// The nodes reached over it.
     pub peers: Vec<LinkPeer>,
+}
+
+/// A serial line. Counts are since the agent's start.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// Bits per second.
+    pub baud: u32,
+    /// Time between two probes, in microseconds: what is configured, or as fast as the line can carry.
+    pub keepalive_us: u64,
+    /// Bytes written.
+    pub bytes_out: u64,
+    /// Bytes read.
+    pub bytes_in: u64,
+    /// Frames written.
+    pub frames_out: u64,
+    /// Frames read that were whole.
+    pub frames_in: u64,
+    /// Pieces read that were no frame.
+    pub garbage: u64,
+    /// Frames that were ready and never left.
+    pub dropped: u64,
+    /// How often the device was opened.
+    pub opened: u64,
+    /// What the device refused of its settings.
+    pub refused: Vec<String>,
 }
 
 /// The kind of a link, by the directive that made it.
@@ -169,6 +250,10 @@ pub enum LinkKind {
     Bcast,
     /// UDP multicast.
     Mcast,
+    /// UDP over IPv6 to one address.
+    Ucast6,
+    /// UDP multicast over IPv6.
+    Mcast6,
     /// A serial line.
     Serial,
 }
@@ -204,10 +289,27 @@ pub struct LinkPeer {
     pub answered: u64,
     /// The latest time from probe to pong, in microseconds.
     pub rtt_us: Option<u64>,
-    /// Probes that stayed unanswered, in millionths.
+    /// How much that time varies, in microseconds (RFC 3550, 6.4.1).
+    #[serde(default)]
+    pub jitter_us: Option<u64>,
+    /// Probes that stayed unanswered lately, in millionths.
     pub loss_ppm: u64,
+    /// What that was counted from.
+    #[serde(default)]
+    pub recent: Recent,
     /// Times between two frames from it.
     pub interarrival_us: Histogram,
+}
+
+/// Probes of the last ten seconds, or of the last hundred keepalives if that is longer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recent {
+    /// Sent, and old enough to be answered.
+    pub asked: u64,
+    /// Answered.
+    pub answered: u64,
+    /// Over this time, in milliseconds.
+    pub over_ms: u64,
 }
 
 /// Counts by size.
@@ -215,6 +317,17 @@ pub struct LinkPeer {
 pub struct Histogram {
     /// `[upper bound in microseconds, count]`, by rising bound; each bound belongs to its own bucket.
     pub buckets: Vec<(u64, u64)>,
+}
+
+/// What keeps a fenced node from sending in the name of its addresses by one interface.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EgressGate {
+    /// The interface.
+    pub interface: String,
+    /// How it is attached: `tcx` or `clsact`; none if the kernel refuses both.
+    pub how: Option<String>,
+    /// Why it is not there, or not in the better way.
+    pub why: Option<String>,
 }
 
 /// A resource group and its gate.
@@ -234,12 +347,98 @@ pub struct Group {
     pub state: GroupState,
     /// Why this node's kernel closed the gate last, while that still stands.
     pub fenced: Option<Fence>,
+    /// The node that sees more of its network than the owner, and that it therefore moves to.
+    #[serde(default)]
+    pub better: Option<String>,
     /// The node that takes it if the owner dies.
     pub heir: Option<String>,
     /// This node's kernel is armed to take it by itself.
     pub armed: bool,
     /// Its virtual addresses.
     pub vips: Vec<Vip>,
+}
+
+/// A ping node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ping {
+    /// As it stands in `ha.cf`.
+    pub name: String,
+    /// It is a `ping_group`: one of its hosts must answer.
+    pub group: bool,
+    /// Its status.
+    pub status: PingStatus,
+    /// Its hosts.
+    pub hosts: Vec<PingHost>,
+}
+
+/// The status of a ping node, in Heartbeat's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PingStatus {
+    /// Not answered yet, and not long enough for a verdict.
+    Init,
+    /// It answers.
+    Ping,
+    /// It has not answered for `deadping`.
+    Dead,
+}
+
+/// A host that is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PingHost {
+    /// Its address.
+    pub address: String,
+    /// Requests sent.
+    pub sent: u64,
+    /// Requests answered.
+    pub answered: u64,
+    /// When it last answered, in microseconds ago; none if never.
+    pub last_heard_us: Option<u64>,
+    /// The latest time from request to answer, in microseconds.
+    pub rtt_us: Option<u64>,
+}
+
+/// A network that virtual addresses are on: what is known of who reaches it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Network {
+    /// The interface.
+    pub interface: String,
+    /// Whether a silent node tells anything here.
+    pub state: NetworkState,
+    /// Hosts that would be asked in doubt, or are.
+    pub neighbours: u64,
+    /// Nodes that are silent here and live.
+    pub missed: Vec<String>,
+    /// What was found out here, while it is in doubt.
+    pub reach: Option<Reach>,
+    /// In words for a person.
+    pub text: String,
+}
+
+/// Whether the free voice can be heard on a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NetworkState {
+    /// No link is on it, or there is no other path by which a node that is silent here could be heard.
+    Off,
+    /// Every node that lives is heard here.
+    Peace,
+    /// One is missed: those who are here are asked.
+    Doubt,
+}
+
+/// How far a node reaches on a network in doubt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reach {
+    /// Not found out yet.
+    Unknown,
+    /// Nobody else is heard.
+    Deaf,
+    /// Others are heard, and do not answer.
+    Hears,
+    /// Others answer.
+    Answered,
 }
 
 /// The resources of a group, on this node.

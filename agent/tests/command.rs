@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "here a panic is the report")]
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -40,6 +41,8 @@ fn status() -> Status {
         state: State::Active,
         since_ms: 1,
         alone: false,
+        unheard: Vec::new(),
+        unfenced: Vec::new(),
         config_digest: String::new(),
         keepalive_us: 1_000,
         deadtime_us: 3_000,
@@ -52,9 +55,15 @@ fn status() -> Status {
         nodes: Vec::new(),
         links: Vec::new(),
         groups: Vec::new(),
+        pings: Vec::new(),
+        ipfail: false,
+        networks: Vec::new(),
         counters: Default::default(),
+        egress: Vec::new(),
         lost: Vec::new(),
         warnings: Vec::new(),
+        reloads: Default::default(),
+        turns: Default::default(),
     }
 }
 
@@ -68,6 +77,8 @@ fn help_has_examples_and_exit_codes() {
         &["standby", "--help"],
         &["takeover", "--help"],
         &["stop", "--help"],
+        &["reload", "--help"],
+        &["upgrade", "--help"],
     ] {
         let output = xbeat(arguments);
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");
@@ -99,7 +110,7 @@ fn wrong_words_exit_2_and_are_named() {
 fn without_an_agent_every_order_exits_3() {
     let dir = tempfile::tempdir().unwrap();
     let run_dir = dir.path().to_str().unwrap();
-    for command in ["status", "standby", "takeover", "stop"] {
+    for command in ["status", "standby", "takeover", "stop", "upgrade"] {
         let output = xbeat(&[command, "--run-dir", run_dir]);
         assert_eq!(output.status.code(), Some(3), "{command}");
         assert!(text(&output.stderr).contains("the agent is not running"), "{}", text(&output.stderr));
@@ -144,11 +155,44 @@ fn orders_exit_by_their_answer() {
     assert_eq!((stopped.status.code(), text(&stopped.stdout)), (Some(0), String::new()));
 }
 
+/// Whose running agent keeps nothing in the kernel, as far as the command can see.
+#[test]
+fn an_upgrade_that_would_close_everything_hands_over_first_or_says_what_it_costs() {
+    let files = tempfile::tempdir().unwrap();
+    for (name, text) in [
+        ("ha.cf", "node server1 server2\nucast lo 192.0.2.12\ndeadtime 10\ninitdead 17\n"),
+        ("haresources", "server1 192.0.2.100/24/lo\n"),
+        ("authkeys", "auth 1\n1 sha1 secret\n"),
+    ] {
+        let file = files.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        std::fs::set_permissions(file, PermissionsExt::from_mode(0o600)).unwrap();
+    }
+    let words = ["upgrade", "--node", "server1", "--config-dir", files.path().to_str().unwrap()];
+    let done = xbeat_with(vec![Reply::done("done")], &words);
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+    assert!(text(&done.stdout).contains("all groups were handed over\nthe agent may be restarted now\n"));
+
+    let alone = xbeat_with(vec![Reply::refused("no other node is up")], &words);
+    assert_eq!(alone.status.code(), Some(0), "{}", text(&alone.stderr));
+    let told = text(&alone.stderr);
+    assert!(told.contains("no other node is up") && told.contains("`initdead` (17 s)"), "{told}");
+
+    // Nothing is asked of the agent.
+    std::fs::write(files.path().join("ha.cf"), "node server1 server2\nnonsense 7\n").unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = control::serve(dir.path()).unwrap();
+    let refused = xbeat(&[&words[..], &["--run-dir", dir.path().to_str().unwrap()]].concat());
+    assert_eq!(refused.status.code(), Some(6));
+    assert!(text(&refused.stderr).contains("nonsense") && text(&refused.stderr).contains("goes on"));
+    assert!(server.requests.try_recv().is_err());
+}
+
 #[test]
 fn the_examples_in_the_documentation_are_the_commands() {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operations.md");
     let page = std::fs::read_to_string(page).unwrap();
-    for command in ["run", "check", "status", "standby", "takeover", "stop"] {
+    for command in ["run", "check", "status", "standby", "takeover", "stop", "upgrade"] {
         assert!(
             page.contains(&format!("`xbeat {command}")),
             "docs/operations.md says nothing about {command}"

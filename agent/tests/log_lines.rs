@@ -5,12 +5,14 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+use std::collections::BTreeMap;
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use xbeat::resources::{Addresses, Group, Limits, Resource, Scripts, Spec, start_group};
+use xbeat::resources::{Addresses, Group, Limits, Pseudo, Resource, Scripts, Spec, start_group};
 
 /// Keeps what is logged, as `LEVEL message`.
 #[derive(Clone, Default)]
@@ -46,6 +48,18 @@ impl Addresses for Willing {
     async fn held(&mut self, _vip: usize) -> bool {
         self.0
     }
+
+    async fn set_source(&mut self, _address: Ipv4Addr, _on: bool) -> Result<(), String> {
+        Ok(())
+    }
+
+    async fn is_source(&mut self, _address: Ipv4Addr) -> bool {
+        false
+    }
+
+    async fn announce(&mut self, _address: Ipv4Addr, _interface: &str, _on: bool) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 fn write_script(path: &Path, body: &str) {
@@ -59,11 +73,17 @@ async fn lines_that_operators_search_for_are_logged_verbatim() {
     let resource_d = dir.path().to_owned();
     write_script(&resource_d.join("Disk"), "exit 0");
     write_script(&resource_d.join("bad"), "[ $1 = start ] && echo no disk >&2; [ $1 != start ]");
-    let scripts = Scripts { resource_d, init_d: "/nonexistent".into(), env: vec![] };
+    let scripts = Scripts {
+        resource_d,
+        init_d: "/nonexistent".into(),
+        env: vec![],
+        mailer: None,
+        pseudo: Pseudo::default(),
+    };
     let address = Resource::Address { vip: 0, spec: Spec::parse("IPaddr::192.0.2.3") };
     let script = |word: &str| Resource::Script(Spec::parse(word));
     let resources = vec![address, script("Disk::/srv::ext4"), script("bad")];
-    let group = Group { home: "www1".to_owned(), resources };
+    let group = Group { home: "www1".to_owned(), resources, monitors: BTreeMap::new() };
 
     let logged = Logged::default();
     let writer = logged.clone();

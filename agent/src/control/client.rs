@@ -1,9 +1,12 @@
 //! The operator's half: one command, one answer, over a blocking socket.
 
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 
 use super::protocol::{Command, Reply, encode};
 use super::{connect, socket_path};
@@ -81,12 +84,19 @@ pub fn call(
             return Err(ClientError::Lost);
         }
     }
-    let reply: Reply = serde_json::from_slice(&bytes)
-        .map_err(|error| ClientError::Garbled { path: call.path.clone(), reason: error.to_string() })?;
+    let reply =
+        Reply::decode(&bytes).map_err(|reason| ClientError::Garbled { path: call.path.clone(), reason })?;
     if matches!(command, Command::Stop { .. }) && reply.ok {
         while call.read(&mut stream, &mut bytes, waiting)? {}
     }
     Ok(reply)
+}
+
+/// The process that serves `run_dir`; none if there is none. Says nothing of how it does.
+#[must_use]
+pub fn agent(run_dir: &Path) -> Option<i32> {
+    let stream = UnixStream::connect(socket_path(run_dir)).ok()?;
+    getsockopt(&stream.as_fd(), PeerCredentials).ok().map(|credentials| credentials.pid())
 }
 
 struct Call {

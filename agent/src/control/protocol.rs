@@ -26,12 +26,33 @@ pub enum Command {
         /// The groups.
         set: ResourceSet,
     },
+    /// An operator has looked: that node is off, and is not to be reset before its groups start elsewhere.
+    Confirm {
+        /// Its name.
+        node: String,
+    },
+    /// Read the files anew and take over what changed; done when it counts.
+    Reload,
     /// End.
     Stop {
         /// Leave what is open to the next agent on this node (a planned restart) instead of handing it over.
         #[serde(default)]
         keep: bool,
     },
+}
+
+impl Command {
+    /// The command in one line from a client, line feed or not.
+    ///
+    /// # Errors
+    /// A sentence to send back.
+    pub fn decode(line: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(line).map_err(|error| {
+            format!(
+                "not a command ({error}); expected one JSON object per line, such as {{\"command\":\"status\"}}"
+            )
+        })
+    }
 }
 
 /// The groups a command is about.
@@ -126,19 +147,69 @@ impl Reply {
     pub fn with_status(status: Status) -> Self {
         Self { ok: true, message: String::new(), status: Some(status) }
     }
+
+    /// The reply in one line from an agent, line feed or not.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn decode(line: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(line).map_err(|error| error.to_string())
+    }
 }
 
-/// The command in one line from a client, line feed or not. The error is a sentence to send back.
-pub(super) fn decode_command(line: &[u8]) -> Result<Command, String> {
-    serde_json::from_slice(line).map_err(|error| {
-        format!(
-            "not a command ({error}); expected one JSON object per line, such as {{\"command\":\"status\"}}"
-        )
-    })
+/// Cuts what a client sends into requests. It may come in pieces of any size; what follows a line stays until it is
+/// asked for.
+#[derive(Debug, Default)]
+pub struct RequestLines {
+    buffer: Vec<u8>,
+    /// No line feed is before this.
+    searched: usize,
+}
+
+/// A line that is longer than [`REQUEST_BYTES_MAX`]: there is no next one to be found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooLong;
+
+impl RequestLines {
+    /// Takes what came.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next line, without its line feed, if it is there.
+    ///
+    /// # Errors
+    /// When it is too long, or can no longer become a line that is not.
+    pub fn next_line(&mut self) -> Result<Option<Vec<u8>>, TooLong> {
+        if let Some(end) = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n') {
+            let mut line: Vec<u8> = self.buffer.drain(..=self.searched + end).collect();
+            self.searched = 0;
+            line.pop();
+            return if line.len() < REQUEST_BYTES_MAX { Ok(Some(line)) } else { Err(TooLong) };
+        }
+        self.searched = self.buffer.len();
+        if self.searched >= REQUEST_BYTES_MAX { Err(TooLong) } else { Ok(None) }
+    }
+
+    /// What is left when the client has closed its half: it may end its last line so.
+    pub fn rest(&mut self) -> Option<Vec<u8>> {
+        self.searched = 0;
+        let rest = std::mem::take(&mut self.buffer);
+        (!rest.is_empty()).then_some(rest)
+    }
+
+    /// Whether nothing came that was not asked for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
 }
 
 /// One line for the wire, line feed included.
-pub(super) fn encode(message: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
+///
+/// # Errors
+/// What serde says; not for [`Command`] and [`Reply`].
+pub fn encode(message: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
     let mut line = serde_json::to_vec(message)?;
     line.push(b'\n');
     Ok(line)

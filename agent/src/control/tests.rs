@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use tokio::sync::oneshot;
 
 use super::client::{ClientError, call};
-use super::protocol::{decode_command, encode};
+use super::protocol::encode;
 use super::*;
 
 /// Far more than anything here takes; only a hang reaches it.
@@ -104,7 +104,7 @@ proptest! {
     fn commands_survive_the_wire(command in commands()) {
         let line = encode(&command).unwrap();
         prop_assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1);
-        prop_assert_eq!(decode_command(&line), Ok(command));
+        prop_assert_eq!(Command::decode(&line), Ok(command));
     }
 
     #[test]
@@ -117,7 +117,7 @@ proptest! {
 
     #[test]
     fn any_bytes_decode_or_are_refused_in_words(bytes: Vec<u8>) {
-        if let Err(reason) = decode_command(&bytes) {
+        if let Err(reason) = Command::decode(&bytes) {
             prop_assert!(reason.starts_with("not a command"), "{}", reason);
         }
     }
@@ -136,7 +136,7 @@ fn commands_have_the_documented_form() {
         r#"{"command":"standby"}"#,
         r#"{"command":"standby","set":" "}"#,
     ] {
-        assert!(decode_command(bad.as_bytes()).is_err(), "{bad}");
+        assert!(Command::decode(bad.as_bytes()).is_err(), "{bad}");
     }
 }
 

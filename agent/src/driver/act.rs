@@ -1,15 +1,20 @@
 //! From actions to the world: orders into the table, operations to the runners, answers to whom they belong.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
-use cluster::{Action, GroupId, Input, Operation};
-use reflex::{CLAIMS_PER_FRAME, Event};
+use cluster::{Action, Done, GroupId, Input, NodeId, Note, Refusal};
+use reflex::layout::LinkFacts;
+use reflex::strangers::mac_of;
+use reflex::{CLAIMS_PER_FRAME, Claim, Event, EventKind};
 
 use super::notes::{self, Names};
+use super::runner::Order;
 use super::turn::Driver;
 use crate::control::Reply;
 use crate::datapath::ask;
-use crate::record::Line;
+use crate::datapath::vips::Deed;
+use crate::record::{Line, Stamp};
 use crate::sys::clock;
 
 impl Driver<'_> {
@@ -26,12 +31,14 @@ impl Driver<'_> {
     }
 
     fn act(&mut self, action: Action) {
+        self.old_lines.on_action(&Names(&self.config), &action);
         match action {
             Action::Grant { group, epoch } => {
                 self.orders.gates[group as usize].granted.set(u64::from(epoch));
                 self.touch(group);
             }
             Action::Resign { group, epoch } => {
+                self.pass_on(group);
                 self.orders.gates[group as usize].resigned.set(u64::from(epoch));
                 self.touch(group);
             }
@@ -41,6 +48,10 @@ impl Driver<'_> {
                 self.touch(group);
             }
             Action::Plan { group, plan } => {
+                if plan.flags & Claim::READY != 0 {
+                    // Named as the heir: two that pass on to each other would send a packet to and fro.
+                    self.vips.keep(group);
+                }
                 self.orders.gates[group as usize].plan.set(plan.pack());
                 self.touch(group);
             }
@@ -51,16 +62,39 @@ impl Driver<'_> {
             // Sent once for all, when the queue is empty.
             Action::Say => {}
             Action::Start(group) => {
-                self.left.started(self.config.groups[group as usize].key());
-                self.runners[group as usize].ask(Operation::Start);
+                let noted = self.left.started(self.config.groups[group as usize].key());
+                self.runners[group as usize].ask(Order::Start(noted));
             }
-            Action::Stop(group) => self.runners[group as usize].ask(Operation::Stop),
+            Action::Stop(group) => self.runners[group as usize].ask(Order::Stop),
+            Action::Ready(group) => {
+                let key = self.config.groups[group as usize].key();
+                // Addresses, too, are for the next agent to remove.
+                self.left.started(key);
+                self.runners[group as usize].ask(Order::Ready);
+            }
             Action::Announce(group) => self.vips.announce_group(group, Instant::now()),
             Action::Ask(group) => self.ask(group),
             Action::Reply { id, result } => self.reply(id, result),
-            Action::Note(note) => notes::log(&Names(&self.config), &note),
+            Action::Note(note) => {
+                notes::log(&Names(&self.config), &note);
+                if matches!(note, Note::Active { .. }) {
+                    self.tell_of_the_unheard();
+                }
+            }
             Action::Exit => self.exit = true,
         }
+    }
+
+    /// Packets that still come here for a group that is about to be resigned go on to its heir, if it has one and is heard
+    /// on the group's own network.
+    fn pass_on(&self, group: GroupId) {
+        let plan = Claim::unpack(self.orders.gates[group as usize].plan.get());
+        let Some(heir) = plan.heir.checked_sub(1) else { return };
+        let links = &self.facts.nodes[usize::from(heir)].links;
+        self.vips.pass_on(group, |ifindex| {
+            let on_it = |link: &&LinkFacts| link.ifindex.get() == u64::from(ifindex) && link.mac.get() != 0;
+            links.iter().find(on_it).map(|link| mac_of(link.mac.get()))
+        });
     }
 
     /// The page of that group is to be told to the others.
@@ -77,14 +111,56 @@ impl Driver<'_> {
         }
         let mut sender = self.prober.sender();
         pages.into_iter().for_each(|page| sender.say(page));
+        drop(sender);
+        self.stamp(Stamp::Said);
     }
 
-    /// Asks ARP for the group's addresses, beside the loop.
+    /// Adds a stamp of this moment to the recording.
+    pub(super) fn stamp(&self, stamp: Stamp) {
+        if let Some(recorder) = &self.recorder {
+            recorder.add(Line::Stamp { at: clock::now(), stamp });
+        }
+    }
+
+    /// The same for what the kernel did.
+    pub(super) fn stamp_event(&self, event: &Event) {
+        let stamped = event.at;
+        match EventKind::from_number(event.kind) {
+            Some(EventKind::NodeDead) => {
+                let Some(node) = self.facts.nodes.get(event.node as usize) else { return };
+                // It lies in the tables still: nothing was heard of it since.
+                let heard = node.heard_at.get();
+                self.stamp(Stamp::Verdict { node: event.node as NodeId, stamped, heard });
+            }
+            Some(EventKind::GateOpened) => self.stamp(Stamp::Opened { group: event.group, stamped }),
+            _ => {}
+        }
+    }
+
+    /// Adds what was done to addresses since the last turn.
+    pub(super) fn stamp_deeds(&self) {
+        let Some(recorder) = &self.recorder else { return };
+        for (at, group, deed) in self.vips.take_deeds() {
+            let stamp = match deed {
+                Deed::Added => Stamp::Added { group },
+                Deed::Announced => Stamp::Announced { group },
+                Deed::Removed => Stamp::Removed { group },
+            };
+            recorder.add(Line::Stamp { at, stamp });
+        }
+    }
+
+    /// Asks the neighbours for the group's addresses, beside the loop.
     fn ask(&self, group: GroupId) {
-        let mut places = Vec::new();
+        let mut places: Vec<(String, IpAddr)> = Vec::new();
         self.vips.each(|entry| {
             if entry.group == group {
-                places.push((entry.placed.interface.clone(), entry.placed.address));
+                places.push((entry.placed.interface.clone(), entry.placed.address.into()));
+            }
+        });
+        self.vips.each6(|entry| {
+            if entry.group == group {
+                places.push((entry.placed.interface.clone(), entry.placed.address.into()));
             }
         });
         let answers = self.asked.clone();
@@ -101,17 +177,19 @@ impl Driver<'_> {
         });
     }
 
-    fn reply(&mut self, id: u64, result: Result<String, String>) {
+    fn reply(&mut self, id: u64, result: Result<Done, Refusal>) {
         let Some(reply) = self.replies.remove(&id) else { return };
         // The client may have gone away.
         let _ = reply.send(match result {
-            Ok(message) => Reply::done(message),
-            Err(reason) => Reply::refused(reason),
+            Ok(done) => Reply::done(notes::done(done)),
+            Err(refusal) => Reply::refused(notes::refusal(&Names(&self.config), &refusal)),
         });
     }
 
     /// Tells the election one thing.
     pub(super) fn tell(&mut self, input: Input) {
+        self.old_lines.on_input(&Names(&self.config), &input);
+        self.tell_hooks(&input);
         let now = clock::now();
         if let Some(recorder) = &self.recorder {
             recorder.add(Line::Input { at: now, input: input.clone() });

@@ -2,77 +2,50 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use cluster::{Cluster, Config as ClusterConfig, GroupConfig, GroupId, Phase};
-use reflex::{Facts, Orders, gate};
+use cluster::{Cluster, Config as ClusterConfig, GroupConfig, GroupId, Held, Phase};
+use reflex::{Orders, gate};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::alive::Signs;
+use super::base::Base;
+use super::directions::Directions;
+use super::guard::Guard;
+use super::hooks::{Moment, Told};
+use super::kept::{self, Kept};
 use super::left::Left;
+use super::listing::Listing;
 use super::observe::{self, Observer};
-use super::runner::Runner;
+use super::old_lines::OldLines;
+use super::pace::Pace;
+use super::reload::Reload;
+use super::runner::{Runner, Work};
 use super::sources::Sources;
+use super::stonith::Stonith;
 use super::turn::Driver;
-use super::{RunOptions, enter_realtime, kept, setup};
-use crate::config::{Config, XdpMode};
-use crate::control::Server;
+use super::window::Window;
+use super::{RunOptions, enter_realtime, setup, tick};
+use crate::config::Config;
+use crate::control::{Fifo, Server};
 use crate::datapath::Mode;
-use crate::datapath::interfaces::{self, Interface};
 use crate::datapath::netlink::{self, Netlink};
-use crate::datapath::pins::Pins;
-use crate::datapath::plain::{Plain, Watch};
-use crate::datapath::vips::{Gates, Vips};
-use crate::datapath::xdp::{Kernel, Life};
-use crate::links::Link;
 use crate::links::prober::{Prober, Sender};
 use crate::logging::Logging;
 use crate::record::{self, Line, Recorder};
-use crate::sys::{Table, clock};
+use crate::sys::clock;
+use crate::voices::Voices;
+use crate::voices::pings::Times;
 
 /// Events from the agent's own threads that may wait; the tables hold the truth, so more are dropped.
 const EVENTS_MAX: usize = 1024;
 
 /// The lease at least from the end of an agent in a planned restart to the start of the next, ns.
 pub(super) const RESTART_LEASE: u64 = 2_000_000_000;
-
-/// The lease that covers the start of an agent that goes on with an earlier one's gates, ns: on a busy machine the kernel
-/// takes seconds to verify the programs. The kernel serves meanwhile, so a long one costs nothing.
-const START_LEASE: u64 = 15_000_000_000;
-
-/// The kernel programs, or why there are none.
-fn load_kernel(
-    config: &Config,
-    options: &RunOptions,
-    prepare: impl FnOnce(&mut Orders, Life),
-) -> Result<Kernel, String> {
-    if config.xdp == XdpMode::Off {
-        return Err("ha.cf says `xdp off`".to_owned());
-    }
-    let pins = Pins::of(&options.run_dir);
-    if let Err(error) = &pins {
-        tracing::warn!(
-            "cannot pin the kernel programs ({error}): they end with the agent, also when it is killed"
-        );
-    }
-    let adopt = |orders: &Orders, facts: &Facts| {
-        let adopt = setup::is_worth_adopting(config, orders, facts);
-        if adopt {
-            tracing::info!("going on with the gates that are open");
-            // A lease that lasts longer is not cut: the start may take that long.
-            orders.lease_until.set(orders.lease_until.get().max(clock::now() + START_LEASE));
-        }
-        adopt
-    };
-    let mut kernel = Kernel::load_pinned(pins.ok(), adopt, prepare).map_err(|error| error.to_string())?;
-    kernel.start_watch().map_err(|error| error.to_string())?;
-    if let Err(error) = kernel.gasp() {
-        tracing::warn!("no gasp at exit ({error}): only the end of the lease fences a killed agent");
-    }
-    Ok(kernel)
-}
 
 impl<'a> Driver<'a> {
     pub(super) async fn new(
@@ -82,126 +55,110 @@ impl<'a> Driver<'a> {
         recorder: Option<Recorder>,
         logging: &'a Logging,
     ) -> Result<(Self, Sources)> {
-        let netlink = Netlink::new()?;
+        // First: until somebody listens, each would end the agent.
+        let hangup = signal(SignalKind::hangup())?;
+        let restart = signal(SignalKind::quit())?;
+        let netlink = Rc::new(Netlink::new()?);
         let changes = netlink::watch()?;
         let known = netlink.interfaces().await?;
         let entries = setup::place_vips(&config, &netlink).await?;
-        let links = setup::links(&config, &known)?;
+        let six = setup::place_vips6(&config, &netlink).await?;
+        let links = super::links::open(&config, &known)?;
         let keys = setup::keys(&config)?;
         let session = getrandom::u64().context("no randomness for a session")?.max(1);
-        let addresses: Vec<_> = links
-            .iter()
-            .filter_map(|link| known.iter().find(|known| known.index == link.ifindex))
-            .flat_map(|known| known.addresses.iter().map(|known| known.address))
-            .filter(|address| entries.iter().all(|entry| entry.placed.address != *address))
-            .collect();
-
-        let mut life = Life::New;
-        let prepare = |orders: &mut Orders, found: Life| {
-            life = found;
-            setup::fill_orders(orders, &config, &keys, &addresses, session, found);
+        let addresses = setup::virtual_addresses(&entries, &six);
+        let fill = |orders: &mut Orders, life| {
+            setup::fill_orders(orders, &config, &keys, session, life);
+            // Last: with these the programs begin to look.
+            super::paths::tell(&config, orders, &links, &known, &addresses);
         };
-        let (mut kernel, without_kernel) = match load_kernel(&config, options, prepare) {
-            Ok(kernel) => (Some(kernel), None),
-            Err(why) => {
-                tracing::warn!("no eBPF: {why}; {}", super::report::LOST);
-                (None, Some(why))
-            }
-        };
-        let (orders, facts) = match &kernel {
-            Some(kernel) => (Arc::clone(&kernel.orders), Arc::clone(&kernel.facts)),
-            None => {
-                let mut orders = Table::<Orders>::private()?;
-                setup::fill_orders(orders.edit(), &config, &keys, &addresses, session, life);
-                (Arc::new(orders), Arc::new(Table::<Facts>::private()?))
-            }
-        };
-        let kernel_events = kernel.as_mut().map(Kernel::take_events).transpose()?;
-        if let Some(kernel) = kernel.as_mut() {
-            forward_kernel_log(kernel);
-        }
-        let kernel = Rc::new(RefCell::new(kernel));
-
+        let mut base = Base::load(&config, options, fill)?;
         let (events, own_events) = mpsc::channel(EVENTS_MAX);
-        let interfaces = setup::interfaces(&links, &entries);
-        let gates = Gates { orders: Arc::clone(&orders), facts: Arc::clone(&facts) };
-        // Before any program of ours is attached: one that does not know an address leaves it to the stack, and an earlier
-        // life may have left it on the interface (R7).
-        let vips = Vips::new(netlink, Rc::clone(&kernel), gates, entries);
-        let attached: Vec<Interface> = interfaces
-            .into_iter()
-            .map(|(index, (name, has_link))| {
-                interfaces::attach(&kernel, config.xdp, (index, &name), has_link)
-            })
-            .collect();
-        interfaces::attach_egress(&kernel, &vips);
-        if let Some(kernel) = kernel.borrow().as_ref() {
-            kernel.drop_unused_links();
-        }
-        let in_agent = |link: &&Arc<Link>| {
-            attached.iter().any(|interface| interface.index == link.ifindex && interface.mode == Mode::None)
-        };
-        let plain = Plain::start(
-            Arc::clone(&orders),
-            Arc::clone(&facts),
-            links.iter().filter(in_agent).cloned().collect(),
-            if without_kernel.is_some() { Watch::Here } else { Watch::Kernel },
-            events.clone(),
-        )?;
+        let (grounds, own) = (setup::grounds(&links, &entries), setup::own_addresses(&known, &entries));
+        let places = (entries, six);
+        let guard = Guard::attach(&config, &mut base, &netlink, &links, places, &events).await?;
+        let Guard { vips, interfaces, egress, plain, hands_over, mut open } = guard;
+        let Base { orders, facts, kernel, without_kernel, mut lost, events: kernel_events, .. } = base;
 
-        let open = match life {
-            Life::New => Vec::new(),
-            Life::Adopted => setup::open_groups(&config, &orders, &facts),
-        };
-        vips.adopt(&open).await;
-        for interface in attached.iter().filter(|interface| interface.tested) {
-            vips.set_bounce(interface.index, true);
-        }
-        let sender = Sender::new(Arc::clone(&orders), Arc::clone(&facts), links.clone(), events);
+        let mut sender = Sender::new(Arc::clone(&orders), Arc::clone(&facts), links.clone(), events.clone());
+        let link_up: BTreeMap<u32, bool> =
+            known.iter().map(|known| (known.index, known.up && known.carrier)).collect();
+        link_up.iter().for_each(|(&index, &up)| sender.set_carrier(index, up));
         let realtime = enter_realtime(&config);
+        let (signs, silent) = Signs::start(&config, realtime.fifo);
+        lost.extend(silent);
         let now = clock::now();
-        // If the start took longer than the lease that covered it, what was open is fenced (R2).
+        // If the last step took longer than the lease that covered it, what was open is fenced (R2), and its leftovers are
+        // stopped as those of any earlier life.
         gate::renew_lease(&orders, &facts, now, now + setup::nanos(config.lease), &mut |_| {});
+        open.retain(|&group| gate::is_open(&orders, &facts, group, now));
         let prober = Prober::start(sender, config.keepalive, realtime.fifo)?;
+        let lines = super::links::start_lines(&links, &orders, &facts, &events, realtime.fifo)?;
+
+        let (mut voices, voices_queue) = Voices::start(&config, &orders, &facts, grounds, own).await?;
+        for interface in &interfaces {
+            voices.free.set_in_kernel(interface.index, interface.mode != Mode::None);
+        }
 
         let (done, done_queue) = mpsc::unbounded_channel();
         let (asked, asked_queue) = mpsc::unbounded_channel();
-        let scripts = setup::scripts(&config, &options.config_dir, &options.state_dir);
-        let limits = setup::limits(&config);
+        let rules = setup::rules(&config, options);
+        setup::tell_of_built_in(&config, &rules.scripts);
+        let rules = Rc::new(RefCell::new(Rc::new(rules)));
+        let kept = if open.is_empty() {
+            Kept::default()
+        } else {
+            kept::read(&options.state_dir, orders.session.get())
+        };
+        let started = |group: GroupId| kept.started.contains(config.groups[group as usize].key());
+        let moment = Moment::default();
+        let keys = config.groups.iter().map(|group| group.key().to_owned()).collect();
+        let tables = (Arc::clone(&orders), Arc::clone(&facts));
+        let stonith = Stonith::new(config.own, config.nodes.clone(), keys, tables, Rc::clone(&rules));
+        let (files, files_queue) = mpsc::unbounded_channel();
+        let (list, lists) = Listing::start(netlink);
         let runners = (0..)
             .zip(setup::groups(&config))
-            .map(|(id, group)| Runner::new(id, group, limits, scripts.clone(), vips.clone(), done.clone()))
+            .map(|(id, group): (GroupId, _)| {
+                let (rules, vips, done) = (Rc::clone(&rules), vips.clone(), done.clone());
+                let (moment, stonith) = (Rc::clone(&moment), stonith.clone());
+                let key = config.groups[id as usize].key().to_owned();
+                let leading = if hands_over[id as usize] { setup::leading(&group, &vips) } else { 0 };
+                let work = Work { id, key, group, leading, rules, stonith, moment, vips, done };
+                Runner::new(work, open.contains(&id) && started(id))
+            })
             .collect();
-        let link_up = known.iter().map(|known| (known.index, known.up && known.carrier)).collect();
-        let mut cluster = Cluster::new(cluster_config(&config), now);
-        let mut resumed = None;
-        // With nothing left to go on with, this is a start as any other (R6).
-        if !open.is_empty() {
-            let started = kept::read(&options.state_dir, orders.session.get());
-            let started = |group: GroupId| started.contains(config.groups[group as usize].key());
-            let held = open.iter().map(|&group| {
-                let phase = if started(group) { Phase::Started } else { Phase::Stopped };
-                (group, observe::gate_view(&orders, &facts, group, now), phase)
-            });
-            let held: Vec<_> = held.collect();
-            resumed = Some(held.clone());
-            cluster.resume(now, held);
+        let held = |&group: &GroupId| {
+            let stays = kept.stays.get(config.groups[group as usize].key()).copied();
+            let phase = if started(group) { Phase::Started } else { Phase::Stopped };
+            Held { group, gate: observe::gate_view(&orders, &facts, group, now), phase, stays }
+        };
+        let held: Vec<Held> = open.iter().map(held).collect();
+        let left = Left::read(&options.run_dir).context("starting the thread that notes what is up")?;
+        if recorder.is_some() {
+            vips.note_deeds();
         }
-        let left = Left::read(&options.run_dir);
-        let groups = 0..config.groups.len() as GroupId;
-        let running: Vec<GroupId> =
-            groups.filter(|&group| left.has(config.groups[group as usize].key())).collect();
-        if let Some(recorder) = &recorder {
-            let (config, left) = (cluster_config(&config), running.clone());
-            recorder.add(Line::Begin { version: record::VERSION, at: now, config, resumed, left });
-        }
-        cluster.clean_up(now, running);
+        let cluster =
+            begin(&config, cluster_config(&config, &hands_over), held, &left, now, recorder.as_ref());
+        let window = Window::new(config.keepalive);
+        let pace = Pace::new(setup::nanos(tick(&config)));
+        let told = Told::new(config.nodes.len(), moment);
         let driver = Self {
             recorder,
             cluster,
             state_dir: options.state_dir.clone(),
             left,
             observer: Observer::new(config.nodes.len(), config.groups.len(), setup::nanos(config.deadtime)),
+            directions: Directions::default(),
+            signs,
+            old_lines: OldLines::new(
+                config.own as u8,
+                config.nodes.len(),
+                config.groups.iter().map(|group| group.home == config.own).collect(),
+            ),
+            respawned: None,
+            told,
+            stonith,
             config,
             logging,
             realtime,
@@ -210,31 +167,45 @@ impl<'a> Driver<'a> {
             facts,
             kernel,
             without_kernel,
+            lost,
+            egress,
             plain,
-            interfaces: attached,
+            interfaces,
             links,
+            lines,
             link_up,
             prober,
             vips,
+            voices,
             runners,
             asked,
             replies: BTreeMap::new(),
             next_command: 0,
             dirty: BTreeSet::new(),
             renewed_at: now,
+            pace,
+            list,
+            window,
             exit: false,
             keep: false,
+            rules,
+            reload: Reload::new(options.clone(), files),
         };
         let sources = Sources {
             kernel: kernel_events,
             own: own_events,
             done: done_queue,
             asked: asked_queue,
+            files: files_queue,
+            lists,
+            voices: voices_queue,
             server,
+            fifo: open_fifo(&options.state_dir),
             netlink: changes,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
+            hangup,
+            restart,
             more: signal(SignalKind::user_defined1())?,
             less: signal(SignalKind::user_defined2())?,
         };
@@ -242,28 +213,53 @@ impl<'a> Driver<'a> {
     }
 }
 
-fn cluster_config(config: &Config) -> ClusterConfig {
+/// The election at its beginning, which a recording begins with.
+fn begin(
+    config: &Config,
+    elects: ClusterConfig,
+    held: Vec<Held>,
+    left: &Left,
+    now: u64,
+    recorder: Option<&Recorder>,
+) -> Cluster {
+    // With nothing left to go on with, this is a start as any other (R6).
+    let resumed = Some(held).filter(|held| !held.is_empty());
+    let groups = 0..config.groups.len() as GroupId;
+    let left: Vec<GroupId> = groups.filter(|&group| left.has(config.groups[group as usize].key())).collect();
+    let mut cluster = Cluster::new(elects.clone(), now);
+    if let Some(held) = &resumed {
+        cluster.resume(now, held.clone());
+    }
+    if let Some(recorder) = recorder {
+        let (config, left) = (elects, left.clone());
+        recorder.add(Line::Begin { version: record::VERSION, at: now, config, resumed, left });
+    }
+    cluster.clean_up(now, left);
+    cluster
+}
+
+fn cluster_config(config: &Config, hands_over: &[bool]) -> ClusterConfig {
     ClusterConfig {
         own: config.own as u8,
         nodes: config.nodes.len(),
-        groups: config.groups.iter().map(|group| GroupConfig { home: group.home as u8 }).collect(),
+        groups: config
+            .groups
+            .iter()
+            .zip(hands_over)
+            .map(|(group, &hands_over)| GroupConfig { home: group.home as u8, hands_over })
+            .collect(),
         auto_failback: config.auto_failback,
         initdead: setup::nanos(config.initdead),
         deadtime: setup::nanos(config.deadtime),
+        damping: setup::nanos(Times::of(config).damping()),
     }
 }
 
-/// The kernel's own log lines go where ours go.
-fn forward_kernel_log(kernel: &mut Kernel) {
-    match kernel.take_log() {
-        Ok(mut log) => {
-            tokio::task::spawn_local(async move {
-                while let Ok(mut guard) = log.readable_mut().await {
-                    guard.get_inner_mut().flush();
-                    guard.clear_ready();
-                }
-            });
-        }
-        Err(error) => tracing::debug!("no log from the kernel programs: {error}"),
-    }
+/// Heartbeat's FIFO. What cannot be had is said and done without.
+fn open_fifo(state_dir: &Path) -> Option<Fifo> {
+    let opened = Fifo::open(state_dir);
+    let warn = |error: &std::io::Error| {
+        tracing::warn!("no FIFO in {}: {error}; scripts that write to it are not heard", state_dir.display());
+    };
+    opened.inspect_err(warn).ok()
 }

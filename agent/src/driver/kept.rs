@@ -1,6 +1,7 @@
-//! What a planned restart leaves for the next agent: which groups are up, so that no script is asked twice.
+//! What a planned restart leaves for the next agent: which groups are up, so that no script is asked twice, and which do not
+//! go home, so that nothing moves.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -9,11 +10,21 @@ use serde::{Deserialize, Serialize};
 
 /// The file's content.
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Kept {
+struct Note {
     /// The life that wrote it, in hex: of another one it says nothing.
     session: String,
-    /// Keys of the groups whose resources are up.
-    started: BTreeSet<String>,
+    #[serde(flatten)]
+    kept: Kept,
+}
+
+/// What is known of the groups, by key.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Kept {
+    /// Those whose resources are up.
+    pub(super) started: BTreeSet<String>,
+    /// Those that do not go back to their home node, in which life of that: [`cluster::GroupReport::stays`].
+    #[serde(default)]
+    pub(super) stays: BTreeMap<String, u64>,
 }
 
 fn file(state_dir: &Path) -> PathBuf {
@@ -21,20 +32,20 @@ fn file(state_dir: &Path) -> PathBuf {
 }
 
 /// Writes the note.
-pub(super) fn write(state_dir: &Path, session: u64, started: BTreeSet<String>) -> Result<()> {
-    let kept = Kept { session: format!("{session:016x}"), started };
+pub(super) fn write(state_dir: &Path, session: u64, kept: Kept) -> Result<()> {
+    let note = Note { session: format!("{session:016x}"), kept };
     let file = file(state_dir);
-    fs::write(&file, serde_json::to_vec(&kept)?).with_context(|| format!("writing {}", file.display()))
+    fs::write(&file, serde_json::to_vec(&note)?).with_context(|| format!("writing {}", file.display()))
 }
 
-/// The groups that were up when the agent with that session ended in a planned restart. Whatever is wrong with the
-/// note, the answer is none: then every resource is asked for its status.
-pub(super) fn read(state_dir: &Path, session: u64) -> BTreeSet<String> {
-    let read = || -> Result<Kept> { Ok(serde_json::from_slice(&fs::read(file(state_dir))?)?) };
-    let kept = read().unwrap_or_default();
+/// How it was when the agent with that session ended in a planned restart. Whatever is wrong with the note, the answer is
+/// that nothing is known: then every resource is asked for its status.
+pub(super) fn read(state_dir: &Path, session: u64) -> Kept {
+    let read = || -> Result<Note> { Ok(serde_json::from_slice(&fs::read(file(state_dir))?)?) };
+    let note = read().unwrap_or_default();
     // Read once: after a crash it would be wrong.
     let _ = fs::remove_file(file(state_dir));
-    if kept.session == format!("{session:016x}") { kept.started } else { BTreeSet::new() }
+    if note.session == format!("{session:016x}") { note.kept } else { Kept::default() }
 }
 
 #[cfg(test)]
@@ -44,18 +55,30 @@ mod tests {
     #[test]
     fn a_note_is_for_its_own_session_and_for_one_reader() {
         let dir = tempfile::tempdir().unwrap();
-        let keys = BTreeSet::from(["IPaddr::192.0.2.100".to_owned()]);
-        write(dir.path(), 7, keys.clone()).unwrap();
-        assert_eq!(read(dir.path(), 7), keys);
-        assert!(read(dir.path(), 7).is_empty());
-        write(dir.path(), 7, keys).unwrap();
-        assert!(read(dir.path(), 8).is_empty());
+        let key = "IPaddr::192.0.2.100".to_owned();
+        let kept = || Kept {
+            started: BTreeSet::from([key.clone()]),
+            stays: BTreeMap::from([(key.clone(), u64::MAX)]),
+        };
+        write(dir.path(), 7, kept()).unwrap();
+        assert_eq!(read(dir.path(), 7), kept());
+        assert_eq!(read(dir.path(), 7), Kept::default());
+        write(dir.path(), 7, kept()).unwrap();
+        assert_eq!(read(dir.path(), 8), Kept::default());
     }
 
     #[test]
     fn a_broken_note_says_nothing() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(file(dir.path()), b"{").unwrap();
-        assert!(read(dir.path(), 7).is_empty());
+        assert_eq!(read(dir.path(), 7), Kept::default());
+    }
+
+    #[test]
+    fn a_note_of_an_older_agent_says_what_is_up() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(file(dir.path()), br#"{"session":"0000000000000007","started":["a"]}"#).unwrap();
+        let kept = Kept { started: BTreeSet::from(["a".to_owned()]), ..Kept::default() };
+        assert_eq!(read(dir.path(), 7), kept);
     }
 }

@@ -12,19 +12,36 @@
 //! ```
 
 mod act;
+mod adopt;
+mod alive;
 mod assembly;
+mod base;
+mod directions;
+mod guard;
+mod hooks;
 mod kept;
 mod left;
+mod links;
+mod listing;
 mod notes;
 mod observe;
+mod old_lines;
+mod pace;
+mod paths;
+mod reload;
 mod report;
 mod requests;
 mod runner;
 mod setup;
 mod sources;
+mod stonith;
 mod turn;
+mod upgrade;
+mod window;
 
+pub use old_lines::LINES as OLD_LINES;
 pub use setup::refusal;
+pub use upgrade::{Prospect, prospect};
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -34,7 +51,6 @@ use anyhow::{Context, Result};
 
 use crate::cli::Exit;
 use crate::config::{self, Config};
-use crate::links::prober::FIFO_PRIORITY;
 use crate::record::Recorder;
 use crate::sys::schedule;
 use crate::{control, logging};
@@ -73,6 +89,7 @@ pub fn run(options: RunOptions) -> Result<ExitCode> {
     if let Some(reason) = refusal(&config) {
         return refuse(&format!("error: {reason}\n"));
     }
+    schedule::set_priority(config.rtprio);
     let logging = logging::init(&logging::LogOptions::from(&config)).context("setting up logs")?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -88,9 +105,11 @@ pub fn run(options: RunOptions) -> Result<ExitCode> {
         None => None,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    tokio::task::LocalSet::new()
-        .block_on(&runtime, turn::serve(config, options, server, recorder, &logging))?;
-    Ok(Exit::Done.into())
+    let served = tokio::task::LocalSet::new()
+        .block_on(&runtime, turn::serve(config, options, server, recorder, &logging));
+    // Files that are just being read, from a disk that hangs perhaps, are not waited for.
+    runtime.shutdown_background();
+    served.map(|()| Exit::Done.into())
 }
 
 #[allow(clippy::print_stderr, reason = "there is no log yet")]
@@ -107,7 +126,7 @@ fn enter_realtime(config: &Config) -> Realtime {
     if !config.realtime {
         return Realtime { fifo: false, memory_locked: false };
     }
-    let fifo = schedule::fifo(FIFO_PRIORITY);
+    let fifo = schedule::fifo();
     if let Err(error) = &fifo {
         tracing::warn!("SCHED_FIFO refused for the decision loop ({error}): it is slow under load");
     }

@@ -1,8 +1,9 @@
 //! Log lines: Heartbeat's own where operators search for them, one per transition, with who, what and because of what.
 
-use cluster::{GroupId, Note, Why};
+use cluster::{Done, GroupId, NodeId, Note, Refusal, Why};
 use reflex::{Event, EventKind, Reason};
 
+use super::directions::{Change, Way};
 use crate::config::Config;
 
 /// Puts names to numbers.
@@ -13,8 +14,53 @@ impl Names<'_> {
         usize::try_from(node.into()).ok().and_then(|node| self.0.nodes.get(node)).map_or("?", String::as_str)
     }
 
+    /// Several: `beta`, `beta and gamma`, `beta, gamma and delta`.
+    pub(super) fn nodes(&self, nodes: &[NodeId]) -> String {
+        let names: Vec<&str> = nodes.iter().map(|&node| self.node(node)).collect();
+        match names.as_slice() {
+            [] => "nobody".to_owned(),
+            [one] => (*one).to_owned(),
+            [all @ .., last] => format!("{} and {last}", all.join(", ")),
+        }
+    }
+
     pub(super) fn group(&self, group: GroupId) -> &str {
         self.0.groups.get(group as usize).map_or("?", |group| group.key())
+    }
+}
+
+/// Tells an operator what was done.
+pub(super) const fn done(done: Done) -> &'static str {
+    match done {
+        Done::Done => "done",
+        Done::NothingToGive => "nothing to give: this node serves none of these groups",
+        Done::NothingToTake => "nothing to take: this node serves these groups already",
+        Done::Stopped => "stopped",
+    }
+}
+
+/// Tells an operator why nothing was done.
+pub(super) fn refusal(names: &Names<'_>, refusal: &Refusal) -> String {
+    let name = |group: &GroupId, node: &NodeId| (names.group(*group), names.node(*node));
+    match refusal {
+        Refusal::Nobody { group } => format!("no other node is up that could take {}", names.group(*group)),
+        Refusal::Unwilling { group, node } => {
+            let (group, node) = name(group, node);
+            format!("{node} is up, but cannot take {group} now: `xbeat status` there says why")
+        }
+        Refusal::NotReady { group, node } => {
+            let (group, node) = name(group, node);
+            format!("{node} did not get ready in time; {group} stays")
+        }
+        Refusal::NotTaken { group, node } => {
+            let (group, node) = name(group, node);
+            format!("{node} was given {group} and did not take it")
+        }
+        Refusal::NotGiven { group } => {
+            format!("{} was not given to {} in time", names.group(*group), names.node(names.0.own as u64))
+        }
+        Refusal::Failed { group, what } => format!("{}: {what}", names.group(*group)),
+        Refusal::Stopped => format!("{} was stopped meanwhile", names.node(names.0.own as u64)),
     }
 }
 
@@ -36,6 +82,8 @@ const fn why(why: Why) -> &'static str {
         Why::Leaving => "this node is going down",
         Why::Failure => "it does not start here",
         Why::Unreachable => "its interface is down here",
+        Why::Deaf => "others reach the other node on its network, and not this one",
+        Why::Blind => "the other node sees more ping nodes",
     }
 }
 
@@ -49,6 +97,21 @@ pub(super) fn log(names: &Names<'_>, note: &Note) {
                 tracing::warn!("initdead has passed and not every node was heard: {own} may not be alone");
             }
         }
+        Note::MayNotBeAlone { nodes } => tracing::warn!(
+            "{own} may not be alone: it serves, and does not hear {}. If that lives behind a broken network, both serve, each \
+             those that it reaches. Look at its power and at the heartbeat links; the first frame that is heard settles it, and \
+             the higher epoch stays",
+            names.nodes(nodes)
+        ),
+        Note::NotAlone { nodes, serves: true } => {
+            tracing::info!(
+                "{own} hears {} again, or knows that it has gone: nobody serves beside it",
+                names.nodes(nodes)
+            );
+        }
+        Note::NotAlone { nodes, serves: false } => {
+            tracing::info!("{own} serves nothing any more: there is no conflict with {}", names.nodes(nodes));
+        }
         Note::Held { node, key } => {
             let (name, what) = (names.node(*node), if *key { "key" } else { "configuration" });
             tracing::error!("{own} stays back: {name} is there with another {what}; make them the same");
@@ -57,11 +120,11 @@ pub(super) fn log(names: &Names<'_>, note: &Note) {
         Note::NodeDead(node) => tracing::warn!("node {}: is dead", names.node(*node)),
         Note::NodeLeaving(node) => tracing::info!("Received shutdown notice from '{}'.", names.node(*node)),
         Note::ConfigDiffers(node) => tracing::error!(
-            "{} has another configuration: nodes, groups and times must be equal; it gets no group from here",
+            "{} has another configuration: nodes and groups must be equal; it gets no group from here",
             names.node(*node)
         ),
         Note::Granted { group, epoch } => {
-            tracing::info!(epoch, "nobody holds {}: taking it", names.group(*group));
+            tracing::info!(epoch, "Taking over resource group {}: nobody holds it", names.group(*group));
         }
         Note::TookOver { group, epoch } => {
             tracing::warn!(epoch, "Taking over resource group {}: its gate opened", names.group(*group));
@@ -74,6 +137,10 @@ pub(super) fn log(names: &Names<'_>, note: &Note) {
             tracing::error!("{} is fenced here: {}; stopping it", names.group(*group), reason(*because));
         }
         Note::Moving { group, to, why: because } => {
+            if *because == Why::Blind {
+                // As Heartbeat's ipfail says it.
+                tracing::info!("Giving up because we were told that we have less ping nodes.");
+            }
             tracing::info!("handing {} to {}: {}", names.group(*group), names.node(*to), why(*because));
         }
         Note::MoveAborted { group, to } => {
@@ -87,7 +154,29 @@ pub(super) fn log(names: &Names<'_>, note: &Note) {
         }
         Note::Started(group) => tracing::info!("{} is up on {own}", names.group(*group)),
         Note::Stopped(group) => tracing::info!("{} is down on {own}", names.group(*group)),
+        Note::Ailing { group, what: Some(what) } => {
+            tracing::error!("{}: {what}; no other node can take it, so it stays", names.group(*group));
+        }
+        Note::Ailing { group, what: None } => tracing::info!("{} is whole again", names.group(*group)),
         Note::Failed { group, what } => tracing::error!("{}: {what}", names.group(*group)),
+    }
+}
+
+/// Logs that a link to another node carries otherwise than it did.
+pub(super) fn log_link(names: &Names<'_>, link: &str, change: &Change) {
+    let (own, node, ms) =
+        (names.node(names.0.own as u64), names.node(change.node), change.lasted / 1_000_000);
+    match change.way {
+        Way::Both => tracing::info!("Link {node}:{link} up. It carries both ways again, after {ms} ms"),
+        Way::Silent => {
+            tracing::warn!(
+                "Link {node}:{link} dead. Nothing of {node} came by it for {ms} ms; other links carry"
+            );
+        }
+        Way::OnlyToUs => tracing::warn!(
+            "Link {node}:{link} is one-way: {own} hears {node} by it, and {node} has answered nothing for {ms} ms: what {own} \
+             sends, or the answers, are lost"
+        ),
     }
 }
 

@@ -1,8 +1,9 @@
 //! From tables to inputs: what changed since the last look.
 
+use crate::config::same_cluster;
 use cluster::{GateView, GroupId, Input, NodeId, NodeView};
 use reflex::node::Said;
-use reflex::{CLAIMS_PER_FRAME, Claim, Facts, Orders, Reason, Status, gate};
+use reflex::{CLAIMS_PER_FRAME, Claim, Facts, Orders, Reason, Status, gate, watch};
 
 /// What was seen at the last look.
 pub(super) struct Observer {
@@ -16,14 +17,24 @@ pub(super) struct Observer {
 /// Refused frames count as a sign of presence for this long at least, ns.
 const REFUSED_MEMORY_MIN: u64 = 2_500_000_000;
 
+/// How long a refused frame is remembered, ns.
+fn refused_memory(deadtime: u64) -> u64 {
+    deadtime.max(REFUSED_MEMORY_MIN)
+}
+
 impl Observer {
     pub(super) fn new(nodes: usize, groups: usize, deadtime: u64) -> Self {
         Self {
             nodes: vec![NodeView::default(); nodes],
             claims: vec![vec![0; groups]; nodes],
             gates: vec![GateView::default(); groups],
-            refused_memory: deadtime.max(REFUSED_MEMORY_MIN),
+            refused_memory: refused_memory(deadtime),
         }
+    }
+
+    /// The dead time is another one now.
+    pub(super) fn set_deadtime(&mut self, deadtime: u64) {
+        self.refused_memory = refused_memory(deadtime);
     }
 
     /// The next thing that changed since the last look, as an input; to be asked until there is none, and anew
@@ -70,7 +81,7 @@ impl Observer {
         let said = Said::unpack(node.said.get());
         let session = node.session.get();
         let refused_at = node.refused_at.get();
-        let alive = session != 0 && node.dead_at.get() == 0 && node.said.get() != 0;
+        let alive = is_heard(orders, facts, index, now) && node.said.get() != 0;
         NodeView {
             session,
             alive,
@@ -78,11 +89,21 @@ impl Observer {
             leaving: said.status & Status::LEAVING != 0,
             starved: node.said.get() != 0 && said.status & Status::LEASE == 0,
             hears_us: said.hears & (1 << orders.own.get()) != 0,
-            config_matches: node.said.get() == 0 || u64::from(said.config) == orders.config.get(),
-            complete: alive && pages_heard(facts, index, orders.groups_len.get()),
+            config_matches: node.said.get() == 0 || same_cluster(said.config, orders.config.get() as u32),
+            // Silent for deadtime and not yet dead: what it held before may be old.
+            complete: alive
+                && now < node.heard_until.get()
+                && pages_heard(facts, index, orders.groups_len.get()),
             refused: refused_at != 0 && now.saturating_sub(refused_at) < self.refused_memory,
         }
     }
+}
+
+/// Whether a node is there, as far as is known: admitted, not declared dead, and either heard lately or somebody who can be
+/// asked.
+pub(super) fn is_heard(orders: &Orders, facts: &Facts, index: usize, now: u64) -> bool {
+    let node = &facts.nodes[index];
+    node.session.get() != 0 && node.dead_at.get() == 0 && !watch::is_cut_off(orders, facts, index as u8, now)
 }
 
 fn pages_heard(facts: &Facts, index: usize, groups: u64) -> bool {

@@ -1,15 +1,20 @@
 //! The status, from the tables and the election.
 
+use std::net::SocketAddr;
+
 use cluster::{GroupReport, Phase};
 use reflex::node::Said;
 use reflex::{NODES_MAX, Status as Bits, Verdict, gate};
 
+mod voices;
+
 use super::notes::Names;
-use super::observe::gate_view;
+use super::observe::{gate_view, is_heard};
 use super::turn::Driver;
+use crate::config::same_cluster;
 use crate::datapath::Mode;
-use crate::datapath::interfaces::Interface;
-use crate::links::{Link, Target, prober};
+use crate::datapath::interfaces::{EgressGate, Interface};
+use crate::links::{Kind, Link, Target, prober, serial, unpacked};
 use crate::status;
 use crate::sys::clock;
 
@@ -33,6 +38,7 @@ impl Driver<'_> {
             },
             since_ms: now.saturating_sub(self.started) / 1_000_000,
             alone: self.is_alone(),
+            unheard: self.cluster.unheard().iter().map(|&node| names.node(node).to_owned()).collect(),
             config_digest: format!("{:08x}", config.digest),
             keepalive_us: micros(super::setup::nanos(config.keepalive)),
             deadtime_us: micros(super::setup::nanos(config.deadtime)),
@@ -41,6 +47,7 @@ impl Driver<'_> {
                 age_us: micros(now.saturating_sub(self.renewed_at)),
                 valid: gate::lease_valid(&self.orders, &self.facts, now),
             },
+            turns: self.pace.report(),
             realtime: status::Realtime {
                 probe: match self.prober.scheduling() {
                     prober::Scheduling::Deadline => status::Scheduling::Deadline,
@@ -56,16 +63,26 @@ impl Driver<'_> {
             },
             nodes: (0..config.nodes.len()).map(|index| self.report_node(index, now)).collect(),
             links: self.links.iter().map(|link| self.report_link(link, now)).collect(),
+            pings: voices::pings(&self.voices, now),
+            ipfail: self.voices.is_ipfail,
+            networks: self.report_networks(now),
             groups: self.cluster.report().into_iter().map(|group| self.report_group(group, now)).collect(),
             counters: self.report_counters(),
-            lost: self.without_kernel.iter().map(|why| format!("no eBPF ({why}): {LOST}")).collect(),
-            warnings: config.warnings.iter().map(ToString::to_string).collect(),
+            egress: self.egress.iter().map(report_gate).collect(),
+            lost: self.report_lost(),
+            unfenced: self.stonith.report(),
+            warnings: self.warnings(),
+            reloads: self.reload.report(),
         }
     }
 
+    fn warnings(&self) -> Vec<String> {
+        let refused = self.reload.refusal().map(|why| format!("the files on disk are not in force: {why}"));
+        self.config.warnings.iter().map(ToString::to_string).chain(refused).collect()
+    }
+
     fn is_alive(&self, index: usize) -> bool {
-        let node = &self.facts.nodes[index];
-        node.session.get() != 0 && node.dead_at.get() == 0
+        is_heard(&self.orders, &self.facts, index, clock::now())
     }
 
     /// Nobody else is heard.
@@ -73,6 +90,11 @@ impl Driver<'_> {
         (0..self.config.nodes.len())
             .filter(|&index| index != self.config.own)
             .all(|index| !self.is_alive(index))
+    }
+
+    fn report_lost(&self) -> Vec<String> {
+        let without_kernel = self.without_kernel.iter().map(|why| format!("no eBPF ({why}): {LOST}"));
+        without_kernel.chain(self.lost.iter().cloned()).collect()
     }
 
     fn report_node(&self, index: usize, now: u64) -> status::Node {
@@ -83,7 +105,8 @@ impl Driver<'_> {
         let refused_at = node.refused_at.get();
         let refused =
             !self.is_alive(index) && refused_at != 0 && now.saturating_sub(refused_at) < 5_000_000_000;
-        let config_matches = own || !heard || u64::from(said.config) == self.orders.config.get();
+        let ours = self.orders.config.get() as u32;
+        let config_matches = own || !heard || same_cluster(said.config, ours);
         let hears_us = own || said.hears & (1 << self.config.own) != 0;
         let active = if own { self.cluster.is_active() } else { said.status & Bits::ACTIVE != 0 };
         let node_status = if own || self.is_alive(index) {
@@ -98,9 +121,16 @@ impl Driver<'_> {
         let note = if refused {
             Some("frames in its name fail authentication: its key is not ours".to_owned())
         } else if !config_matches {
-            Some("its configuration differs from ours: nodes, groups and times must be equal".to_owned())
+            Some("its configuration differs from ours: nodes and groups must be equal".to_owned())
+        } else if !own && heard && said.config != ours {
+            Some(
+                "its times or its auto_failback differ from ours: reload the one with the older ha.cf"
+                    .to_owned(),
+            )
         } else if !own && self.is_alive(index) && !hears_us {
             Some("one-way: we hear it, it does not hear us".to_owned())
+        } else if !own && node.session.get() != 0 && node.dead_at.get() == 0 && !self.is_alive(index) {
+            Some("not known whether it lives: it is not heard, and no link can send to it".to_owned())
         } else {
             None
         };
@@ -119,41 +149,93 @@ impl Driver<'_> {
     }
 
     fn report_link(&self, link: &Link, now: u64) -> status::Link {
-        let attached = self.interfaces.iter().find(|interface| interface.index == link.ifindex);
+        if let Some(line) = link.line() {
+            return self.report_line(link, line, now);
+        }
+        let attached = self.interfaces.iter().find(|interface| Some(interface.index) == link.ifindex);
         let targets = link.targets.lock().map(|targets| targets.clone()).unwrap_or_default();
         status::Link {
             name: link.name.clone(),
-            kind: status::LinkKind::Ucast,
-            interface: Some(link.name.clone()),
-            up: self.link_up.get(&link.ifindex).copied().unwrap_or(false),
+            kind: kind(link.kind),
+            interface: link.ifindex.map(|_| link.name.clone()),
+            up: link.ifindex.and_then(|index| self.link_up.get(&index).copied()).unwrap_or(false),
             datapath: attached.map_or(status::Datapath::None, datapath),
             why: self.without_kernel.clone().or_else(|| attached?.why.clone()),
             tx_tested: attached.is_some_and(|interface| interface.tested),
+            deadtime_us: micros(self.orders.deadtime_of(link.id)),
+            line: None,
+            group: link
+                .udp()
+                .and_then(|socket| Some(SocketAddr::new(socket.everybody()?, socket.port()).to_string())),
+            trouble: self.report_trouble(link, now),
             peers: targets.into_iter().filter_map(|target| self.report_peer(link, target, now)).collect(),
         }
+    }
+
+    fn report_line(&self, link: &Link, line: &serial::Line, now: u64) -> status::Link {
+        let state = line.state();
+        let targets = link.targets.lock().map(|targets| targets.clone()).unwrap_or_default();
+        // A cable has two ends; while nobody was heard, it may be anybody.
+        let there = |target: &Target| state.peer.is_none() || target.node == state.peer;
+        let peers = targets.into_iter().filter(there);
+        status::Link {
+            name: link.name.clone(),
+            kind: kind(link.kind),
+            interface: None,
+            up: state.is_up(),
+            datapath: status::Datapath::None,
+            why: state.problem(),
+            tx_tested: false,
+            group: None,
+            trouble: self.report_trouble(link, now),
+            deadtime_us: micros(self.orders.deadtime_of(link.id)),
+            line: Some(status::Line {
+                baud: line.baud,
+                keepalive_us: micros(super::setup::nanos(line.keepalive)),
+                refused: state.refused,
+                ..line.counters.report()
+            }),
+            peers: peers.filter_map(|target| self.report_peer(link, target, now)).collect(),
+        }
+    }
+
+    fn report_trouble(&self, link: &Link, now: u64) -> Option<String> {
+        let names = Names(&self.config);
+        let told = link.troubles(now).into_iter().map(|trouble| {
+            let to = trouble.node.map_or_else(String::new, |node| format!(" to {}", names.node(node)));
+            format!("frames{to} are {trouble}")
+        });
+        let told: Vec<String> = told.collect();
+        (!told.is_empty()).then(|| told.join("; "))
     }
 
     fn report_peer(&self, link: &Link, target: Target, now: u64) -> Option<status::LinkPeer> {
         let node = usize::from(target.node?);
         let facts = &self.facts.nodes[node % NODES_MAX].links[usize::from(link.id)];
         let sent = self.orders.nodes[node % NODES_MAX].links[usize::from(link.id)].sent.get();
-        let answered = facts.answered_count.get();
-        // Before its present life nobody was there to answer; the last probe may be on its way.
-        let asked = sent.saturating_sub(facts.sent_when_admitted.get()).saturating_sub(1);
+        let recent = self.window.recent(&self.orders, &self.facts, (node, usize::from(link.id)), now);
         Some(status::LinkPeer {
             node: self.config.nodes[node].clone(),
-            address: Some(target.address.to_string()),
+            address: target
+                .address
+                .or_else(|| unpacked(facts.address.get()))
+                .map(|address| address.to_string()),
             up: facts.heard_at.get() != 0
-                && now.saturating_sub(facts.heard_at.get()) < self.orders.deadtime.get(),
+                && now.saturating_sub(facts.heard_at.get()) < self.orders.deadtime_of(link.id),
             last_heard_us: ago(facts.heard_at.get(), now),
             probes_sent: sent,
-            answered,
+            answered: facts.answered_count.get(),
             rtt_us: (facts.rtt.get() != 0).then(|| micros(facts.rtt.get())),
-            loss_ppm: asked
-                .saturating_sub(answered)
+            jitter_us: (facts.rtt.get() != 0).then(|| micros(facts.jitter.get())),
+            loss_ppm: (recent.asked - recent.answered)
                 .saturating_mul(1_000_000)
-                .checked_div(asked)
+                .checked_div(recent.asked)
                 .unwrap_or(0),
+            recent: status::Recent {
+                asked: recent.asked,
+                answered: recent.answered,
+                over_ms: recent.over / 1_000_000,
+            },
             interarrival_us: status::Histogram {
                 buckets: (0u32..)
                     .zip(&facts.gaps)
@@ -178,6 +260,16 @@ impl Driver<'_> {
                 });
             }
         });
+        self.vips.each6(|entry| {
+            if entry.group == report.group {
+                vips.push(status::Vip {
+                    address: format!("{}/{}", entry.placed.address, entry.placed.prefix),
+                    interface: Some(entry.placed.interface.clone()),
+                    label: None,
+                    up: entry.held,
+                });
+            }
+        });
         let home = self.config.groups[report.group as usize].home;
         status::Group {
             key: names.group(report.group).to_owned(),
@@ -190,9 +282,13 @@ impl Driver<'_> {
                 Phase::Stopped => status::GroupState::Stopped,
                 Phase::Starting => status::GroupState::Starting,
                 Phase::Started => status::GroupState::Started,
-                Phase::Stopping => status::GroupState::Stopping,
+                Phase::Stopping | Phase::Releasing => status::GroupState::Stopping,
+                // On the way out, or on the way in.
+                Phase::Readying | Phase::Ready if gate.open => status::GroupState::Stopping,
+                Phase::Readying | Phase::Ready => status::GroupState::Starting,
             },
             fenced: gate.fenced.map(fence),
+            better: report.better.map(|node| names.node(node).to_owned()),
             heir: report.heir.map(|node| names.node(node).to_owned()),
             armed: self.orders.gates[report.group as usize].armed.get() != 0,
             vips,
@@ -201,13 +297,32 @@ impl Driver<'_> {
 
     fn report_counters(&self) -> std::collections::BTreeMap<String, u64> {
         let kernel = self.kernel.borrow();
+        let pings = self.voices.pings.borrow();
+        let ignored = (!pings.nodes.is_empty()).then(|| ("ping_ignored".to_owned(), pings.ignored));
         let in_kernel = kernel.as_ref().and_then(|kernel| kernel.counters().ok()).unwrap_or_default();
         let in_agent = self.plain.counters();
+        let lines: Vec<_> =
+            self.links.iter().filter_map(|link| link.line()).map(|line| line.verdicts()).collect();
         Verdict::ALL
             .iter()
             .zip(in_kernel.iter().zip(in_agent))
-            .map(|(verdict, (kernel, agent))| (verdict.name().to_owned(), kernel + agent))
+            .map(|(verdict, (kernel, agent))| {
+                let serial: u64 = lines.iter().map(|line| line[*verdict as usize]).sum();
+                (verdict.name().to_owned(), kernel + agent + serial)
+            })
+            .chain(ignored)
             .collect()
+    }
+}
+
+const fn kind(kind: Kind) -> status::LinkKind {
+    match kind {
+        Kind::Ucast => status::LinkKind::Ucast,
+        Kind::Bcast => status::LinkKind::Bcast,
+        Kind::Mcast => status::LinkKind::Mcast,
+        Kind::Ucast6 => status::LinkKind::Ucast6,
+        Kind::Mcast6 => status::LinkKind::Mcast6,
+        Kind::Serial => status::LinkKind::Serial,
     }
 }
 
@@ -216,6 +331,14 @@ const fn datapath(interface: &Interface) -> status::Datapath {
         Mode::Native => status::Datapath::Native,
         Mode::Generic => status::Datapath::Generic,
         Mode::None => status::Datapath::None,
+    }
+}
+
+fn report_gate(gate: &EgressGate) -> status::EgressGate {
+    status::EgressGate {
+        interface: gate.interface.clone(),
+        how: gate.how.map(|how| how.name().to_owned()),
+        why: Some(gate.why.clone()).filter(|why| !why.is_empty()),
     }
 }
 

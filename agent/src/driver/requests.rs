@@ -19,7 +19,26 @@ impl Driver<'_> {
         self.tell(Input::Command { id, command: Command::Stop });
     }
 
-    fn new_command(&mut self) -> u64 {
+    /// What a service manager sends to restart the agent: as `xbeat stop --keep`.
+    pub(super) fn on_restart(&mut self) {
+        if self.cluster.is_leaving() {
+            tracing::warn!("told to restart while handing over: first things first");
+        } else if !self.end_and_keep() {
+            tracing::warn!("nothing is pinned here: this restart is a hand-over");
+            self.on_terminate();
+        }
+    }
+
+    /// The agent ends, and what is open stays open for the next one; false if nothing would stay without it.
+    fn end_and_keep(&mut self) -> bool {
+        let pinned = self.kernel.borrow().as_ref().is_some_and(Kernel::is_pinned);
+        if pinned {
+            (self.keep, self.exit) = (true, true);
+        }
+        pinned
+    }
+
+    pub(super) fn new_command(&mut self) -> u64 {
         self.next_command += 1;
         self.next_command
     }
@@ -31,12 +50,19 @@ impl Driver<'_> {
                 let _ = request.reply.send(Reply::with_status(self.report()));
                 return;
             }
+            Asked::Confirm { node } => {
+                let reply = self.stonith.confirm(&node).map_or_else(Reply::refused, Reply::done);
+                let _ = request.reply.send(reply);
+                return;
+            }
+            Asked::Reload => {
+                self.reload(Some(request.reply));
+                return;
+            }
             Asked::Standby { set } => self.set(&set, Set::Foreign).map(Command::Standby),
             Asked::Takeover { set } => self.set(&set, Set::Local).map(Command::Takeover),
             Asked::Stop { keep: true } => {
-                let pinned = self.kernel.borrow().as_ref().is_some_and(Kernel::is_pinned);
-                let reply = if pinned {
-                    (self.keep, self.exit) = (true, true);
+                let reply = if self.end_and_keep() {
                     Reply::done("stopped; what is open stays open for the next agent")
                 } else {
                     Reply::refused("nothing is pinned here: without its agent this node serves nothing")

@@ -1,28 +1,32 @@
 //! From configuration to tables, sockets and places: everything that is decided before the first turn.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use cluster::GroupId;
+use anyhow::{Context, Result};
 use reflex::layout::{Key, LAYOUT_VERSION};
-use reflex::{Facts, KEYS_MAX, LINKS_MAX, Orders, gate, mac, watch};
+use reflex::{KEYS_MAX, Orders, mac, watch};
 
-use crate::config::{Config, LinkSpec, Method, VipSpec};
+use super::runner::Rules;
+use super::{RunOptions, links};
+use crate::config::{Config, Method, ResourceGroup, VipSpec};
+use crate::datapath::Mode;
+use crate::datapath::interfaces::{EgressGate, Interface};
 use crate::datapath::netlink::{self, Label, Netlink};
-use crate::datapath::vips::Entry;
+use crate::datapath::vips::{Entry, Entry6, Vips};
 use crate::datapath::xdp::Life;
-use crate::links::{Link, Target, ucast};
-use crate::resources::{self, Scripts, Spec};
-use crate::sys::clock;
+use crate::links::Link;
+use crate::resources::{self, Fencing, Mailer, Pseudo, Scripts, Spec, builtin};
+use crate::voices::doubt::Ground;
+use crate::voices::neighbours::Own;
 
 /// Keys in the form in which the kernel uses them, by number.
 pub(super) fn keys(config: &Config) -> Result<[Key; KEYS_MAX]> {
     use sha1::Digest as _;
-    let mut keys = [Key::default(); KEYS_MAX];
+    let mut keys = std::array::from_fn(|_| Key::default());
     for (&number, key) in &config.keys.keys {
         let long = key.secret.len() > 64;
         let (method, secret) = match key.method {
@@ -30,7 +34,10 @@ pub(super) fn keys(config: &Config) -> Result<[Key; KEYS_MAX]> {
             Method::Sha1 => (mac::SHA1, key.secret.clone()),
             Method::Sha256 if long => (mac::SHA256, sha2::Sha256::digest(&key.secret).to_vec()),
             Method::Sha256 => (mac::SHA256, key.secret.clone()),
-            Method::Crc | Method::Md5 => continue,
+            Method::Md5 if long => (mac::MD5, md5::Md5::digest(&key.secret).to_vec()),
+            Method::Md5 => (mac::MD5, key.secret.clone()),
+            // A checksum finds what was damaged, and so does this. It has no secret: whoever knows the program can sign.
+            Method::Crc => (mac::SHA1, Vec::new()),
         };
         if let Some(slot) = keys.get_mut(usize::from(number)) {
             *slot = Key::new(method, &secret).map_err(|_| anyhow::anyhow!("key {number} is too long"))?;
@@ -43,39 +50,10 @@ pub(super) fn keys(config: &Config) -> Result<[Key; KEYS_MAX]> {
 /// then, and `xbeat check` says so.
 #[must_use]
 pub fn refusal(config: &Config) -> Option<String> {
-    if !config.has_used_link() {
-        return Some(
-            "ha.cf names no link that this version can use: it would hear nobody and serve beside its peer; \
-             add a `ucast INTERFACE PEER` line"
-                .to_owned(),
-        );
-    }
-    let current = config.keys.current_key().map(|key| key.method);
-    if matches!(current, Some(Method::Md5 | Method::Crc)) {
-        return Some(
-            "authkeys: the key that `auth` names is md5 or crc, which the kernel does not check; \
-             use `sha1 SECRET` or `sha256 SECRET` on all nodes"
-                .to_owned(),
-        );
-    }
     if config.xdp == crate::config::XdpMode::Tc {
         return Some("ha.cf: `xdp tc` is not there yet; use `xdp auto`, `generic` or `off`".to_owned());
     }
     None
-}
-
-/// Whether the tables of an earlier agent hold something that is worth going on with: of the same node and
-/// configuration, with an open gate. After a crash they do not, unless nobody was there to take over.
-pub(super) fn is_worth_adopting(config: &Config, orders: &Orders, facts: &Facts) -> bool {
-    orders.own.get() == config.own as u64
-        && orders.config.get() == u64::from(config.digest)
-        && !open_groups(config, orders, facts).is_empty()
-}
-
-/// The groups whose gates are open.
-pub(super) fn open_groups(config: &Config, orders: &Orders, facts: &Facts) -> Vec<GroupId> {
-    let groups = 0..config.groups.len() as GroupId;
-    groups.filter(|&group| gate::is_open(orders, facts, group, clock::now())).collect()
 }
 
 /// Fills in the orders. In a new life everything is closed: no lease, no epoch. An adopted one keeps its session, its
@@ -84,16 +62,10 @@ pub(super) fn fill_orders(
     orders: &mut Orders,
     config: &Config,
     keys: &[Key; KEYS_MAX],
-    addresses: &[Ipv4Addr],
     session: u64,
     life: Life,
 ) {
-    let (keepalive, deadtime) = (nanos(config.keepalive), nanos(config.deadtime));
-    orders.keys = *keys;
-    orders.key_current.set(u64::from(config.keys.current));
-    for (word, address) in orders.addresses.iter().zip(addresses) {
-        word.set(u64::from(u32::from_ne_bytes(address.octets())));
-    }
+    orders.set_keys(keys, config.keys.current);
     orders.layout.set(LAYOUT_VERSION);
     if life == Life::New {
         orders.session.set(session);
@@ -101,61 +73,55 @@ pub(super) fn fill_orders(
     orders.own.set(config.own as u64);
     orders.groups_len.set(config.groups.len() as u64);
     orders.config.set(u64::from(config.digest));
-    orders.keepalive.set(keepalive);
-    orders.deadtime.set(deadtime);
-    orders.warntime.set(nanos(config.warntime));
-    orders.unanswered_min.set(watch::unanswered_min(keepalive, deadtime));
-    orders.grace.set((keepalive / 4).clamp(50_000, 50_000_000));
-    // Last: with these the programs begin to look.
-    orders.port.set(u64::from(config.udpport));
+    Times::of(config).order(orders);
+    links::fill_times(orders, config, links::Change::Now);
     orders.nodes_len.set(config.nodes.len() as u64);
+}
+
+/// The times that the reflex goes by, ns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Times {
+    keepalive: u64,
+    deadtime: u64,
+    warntime: u64,
+    unanswered_min: u64,
+    grace: u64,
+}
+
+impl Times {
+    pub(super) fn of(config: &Config) -> Self {
+        let (keepalive, deadtime) = (nanos(config.keepalive), nanos(config.deadtime));
+        Self {
+            keepalive,
+            deadtime,
+            warntime: nanos(config.warntime),
+            unanswered_min: watch::unanswered_min(keepalive, deadtime),
+            grace: (keepalive / 4).clamp(50_000, 50_000_000),
+        }
+    }
+
+    /// Of both, what makes a verdict later: nobody is found dead by these whom either would let live.
+    pub(super) fn patient(self, other: Self) -> Self {
+        Self {
+            keepalive: self.keepalive.max(other.keepalive),
+            deadtime: self.deadtime.max(other.deadtime),
+            warntime: self.warntime.max(other.warntime),
+            unanswered_min: self.unanswered_min.max(other.unanswered_min),
+            grace: self.grace.max(other.grace),
+        }
+    }
+
+    pub(super) fn order(self, orders: &Orders) {
+        orders.keepalive.set(self.keepalive);
+        orders.deadtime.set(self.deadtime);
+        orders.warntime.set(self.warntime);
+        orders.unanswered_min.set(self.unanswered_min);
+        orders.grace.set(self.grace);
+    }
 }
 
 pub(super) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// The links of the configuration: one per interface, in the order of their first lines.
-pub(super) fn links(config: &Config, interfaces: &[netlink::Interface]) -> Result<Vec<Arc<Link>>> {
-    let mut peers: Vec<(String, Vec<Ipv4Addr>)> = Vec::new();
-    for spec in &config.links {
-        let LinkSpec::Ucast { interface, peer } = spec else { continue };
-        let own = interfaces.iter().flat_map(|known| &known.addresses).any(|known| known.address == *peer);
-        let index = peers.iter().position(|(name, _)| name == interface).unwrap_or_else(|| {
-            peers.push((interface.clone(), Vec::new()));
-            peers.len() - 1
-        });
-        // Identical files on all nodes name ourselves too.
-        if !own && !peers[index].1.contains(peer) {
-            peers[index].1.push(*peer);
-        }
-    }
-    if peers.len() > LINKS_MAX {
-        bail!("ha.cf names {} links; at most {LINKS_MAX} are possible", peers.len());
-    }
-    peers
-        .into_iter()
-        .zip(0u8..)
-        .map(|((name, peers), id)| link(config, interfaces, id, name, &peers))
-        .collect()
-}
-
-fn link(
-    config: &Config,
-    interfaces: &[netlink::Interface],
-    id: u8,
-    name: String,
-    peers: &[Ipv4Addr],
-) -> Result<Arc<Link>> {
-    let Some(interface) = interfaces.iter().find(|interface| interface.name == name) else {
-        let known: Vec<&str> = interfaces.iter().map(|interface| interface.name.as_str()).collect();
-        bail!("ucast {name}: there is no such interface; there are: {}", known.join(", "));
-    };
-    let only = (config.nodes.len() == 2).then_some(if config.own == 0 { 1 } else { 0 });
-    let targets = peers.iter().map(|&address| Target { address, node: only }).collect();
-    let socket = ucast::Socket::open(&name, config.udpport)
-        .with_context(|| format!("opening UDP port {} on {name}", config.udpport))?;
-    Ok(Arc::new(Link { id, ifindex: interface.index, name, socket, targets: Mutex::new(targets) }))
 }
 
 /// Finds a place for every VIP. An address without one is an error: it could never be served.
@@ -170,7 +136,7 @@ pub(super) async fn place_vips(config: &Config, netlink: &Netlink) -> Result<Vec
                     specs.push(vip_spec(&resource.name, vip));
                     owners.push((group, leading));
                 }
-                None => leading = false,
+                None => leading &= resource.is_address(),
             }
         }
     }
@@ -182,6 +148,28 @@ pub(super) async fn place_vips(config: &Config, netlink: &Netlink) -> Result<Vec
             Ok(Entry::new(placed.context("haresources: an address has no place")?, group, leading))
         })
         .collect()
+}
+
+/// The same for IPv6.
+pub(super) async fn place_vips6(config: &Config, netlink: &Netlink) -> Result<Vec<Entry6>> {
+    let mut entries = Vec::new();
+    for (group, resources) in (0u32..).zip(&config.groups) {
+        let mut leading = true;
+        for resource in &resources.resources {
+            leading &= resource.is_address();
+            let Some(vip) = resource.vip6() else { continue };
+            let placed = netlink.place6(vip).await?;
+            let placed = placed.map_err(|why| anyhow::anyhow!("haresources: {why}"))?;
+            entries.push(Entry6::new(placed, group, leading));
+        }
+    }
+    Ok(entries)
+}
+
+/// All virtual addresses, of both families.
+pub(super) fn virtual_addresses(entries: &[Entry], six: &[Entry6]) -> Vec<IpAddr> {
+    let v4 = entries.iter().map(|entry| IpAddr::V4(entry.placed.address));
+    v4.chain(six.iter().map(|entry| IpAddr::V6(entry.placed.address))).collect()
 }
 
 fn vip_spec(script: &str, vip: &VipSpec) -> netlink::VipSpec {
@@ -202,6 +190,9 @@ fn vip_spec(script: &str, vip: &VipSpec) -> netlink::VipSpec {
 /// The groups as the runner takes them: VIPs by their number over all groups.
 pub(super) fn groups(config: &Config) -> Vec<resources::Group> {
     let mut vip = 0;
+    // Those of IPv6 are counted behind all others.
+    let mut vip6 =
+        config.groups.iter().flat_map(|group| &group.resources).filter(|r| r.vip().is_some()).count();
     config
         .groups
         .iter()
@@ -212,6 +203,10 @@ pub(super) fn groups(config: &Config) -> Vec<resources::Group> {
                 .iter()
                 .map(|resource| {
                     let spec = Spec { name: resource.name.clone(), args: resource.args.clone() };
+                    if resource.vip6().is_some() {
+                        vip6 += 1;
+                        return resources::Resource::Address { vip: vip6 - 1, spec };
+                    }
                     if resource.vip().is_none() {
                         return resources::Resource::Script(spec);
                     }
@@ -219,17 +214,123 @@ pub(super) fn groups(config: &Config) -> Vec<resources::Group> {
                     resources::Resource::Address { vip: vip - 1, spec }
                 })
                 .collect(),
+            monitors: monitors(config, group),
         })
         .collect()
 }
 
+/// How many addresses a group begins with that the kernel may serve as soon as its gate opens.
+pub(super) fn leading(group: &resources::Group, vips: &Vips) -> usize {
+    let is_leading = |resource: &&resources::Resource| match resource {
+        resources::Resource::Address { vip, .. } => vips.is_leading(*vip),
+        resources::Resource::Script(_) => false,
+    };
+    group.resources.iter().take_while(is_leading).count()
+}
+
+/// By group: whether its leading addresses may be up while its gate is shut, because kernel gates guard them in both
+/// directions.
+pub(super) fn hands_over(
+    config: &Config,
+    vips: &Vips,
+    interfaces: &[Interface],
+    egress: &[EgressGate],
+) -> Vec<bool> {
+    let is_guarded = |index: u32, name: &str| {
+        let ingress = interfaces.iter().find(|interface| interface.index == index);
+        let egress = egress.iter().find(|gate| gate.interface == name);
+        ingress.is_some_and(|interface| interface.mode != Mode::None)
+            && egress.is_some_and(|gate| gate.how.is_some())
+    };
+    let mut guarded = vec![None; config.groups.len()];
+    vips.each(|entry| {
+        if entry.leading {
+            let all = guarded[entry.group as usize].get_or_insert(true);
+            *all &= is_guarded(entry.placed.index, &entry.placed.interface);
+        }
+    });
+    vips.each6(|entry| {
+        if entry.leading {
+            let all = guarded[entry.group as usize].get_or_insert(true);
+            *all &= is_guarded(entry.placed.index, &entry.placed.interface);
+        }
+    });
+    guarded.into_iter().map(|all| all == Some(true)).collect()
+}
+
+/// How often which resource of a group is looked after: the last line that names it counts. Addresses are looked after
+/// anyway.
+fn monitors(config: &Config, group: &ResourceGroup) -> BTreeMap<usize, Duration> {
+    let scripts = group.resources.iter().enumerate().filter(|(_, resource)| !resource.is_address());
+    scripts
+        .filter_map(|(index, resource)| {
+            let named = |name: &str| name == "*" || name == resource.word() || name == resource.name;
+            let line = config.monitors.iter().rfind(|(name, _)| named(name))?;
+            Some((index, line.1))
+        })
+        .collect()
+}
+
+/// What sends mails; nothing if nobody asks for it, or if there is no thread for it.
+fn mailer(config: &Config) -> Option<Mailer> {
+    let mut resources = config.groups.iter().flat_map(|group| &group.resources);
+    if !resources.any(|resource| resource.name == "MailTo") {
+        return None;
+    }
+    let from = config.mailfrom.clone().unwrap_or_else(|| format!("root@{}", config.nodes[config.own]));
+    let started = Mailer::start(config.mailer.clone(), from);
+    started.inspect_err(|error| tracing::error!("no mails: {error}")).ok()
+}
+
+/// Says what an operator may stumble over: scripts that are not run because the resource is built in, and built-in ones
+/// that will not start because nobody can understand them.
+pub(super) fn tell_of_built_in(config: &Config, scripts: &Scripts) {
+    let resources = config.groups.iter().flat_map(|group| &group.resources);
+    let mut named: Vec<&str> = resources.clone().map(|resource| resource.name.as_str()).collect();
+    named.sort_unstable();
+    named.dedup();
+    for name in named.into_iter().filter(|name| builtin::ALWAYS.contains(name)) {
+        let script = scripts.resource_d.join(name);
+        if script.exists() {
+            tracing::info!("{name} is built in: {} is not run", script.display());
+        }
+    }
+    for resource in resources {
+        let spec = Spec { name: resource.name.clone(), args: resource.args.clone() };
+        let replaced = !builtin::ALWAYS.contains(&spec.name.as_str()) && scripts.locate(&spec.name).is_ok();
+        if let Some(Err(expected)) = builtin::parse(&spec)
+            && !replaced
+        {
+            tracing::error!("haresources: {}: expected {expected}", resource.word());
+        }
+    }
+}
+
+/// What starts and stops of resources go by.
+pub(super) fn rules(config: &Config, options: &RunOptions) -> Rules {
+    let others = config.devices.iter().filter(|(node, _)| **node != config.own);
+    let others = others.map(|(&node, device)| (node as u8, device.clone()));
+    let fencing = Fencing {
+        script: config.fence.clone(),
+        device: config.devices.get(&config.own).cloned(),
+        others: others.collect(),
+        pause: resources::FENCE_PAUSE,
+    };
+    Rules {
+        limits: limits(config),
+        scripts: scripts(config, &options.config_dir, &options.state_dir),
+        fencing,
+        node: config.nodes[config.own].clone(),
+    }
+}
+
 /// How long scripts may take.
-pub(super) fn limits(config: &Config) -> resources::Limits {
+fn limits(config: &Config) -> resources::Limits {
     resources::Limits { start: config.starttime, stop: config.stoptime, ..resources::Limits::default() }
 }
 
 /// Where scripts are, and what they are told.
-pub(super) fn scripts(config: &Config, config_dir: &Path, state_dir: &Path) -> Scripts {
+fn scripts(config: &Config, config_dir: &Path, state_dir: &Path) -> Scripts {
     let directives: Vec<(String, String)> = config
         .env
         .iter()
@@ -247,17 +348,54 @@ pub(super) fn scripts(config: &Config, config_dir: &Path, state_dir: &Path) -> S
         resource_d: config_dir.join("resource.d"),
         init_d: "/etc/init.d".into(),
         env: resources::environment(&place, &directives, &[]),
+        mailer: mailer(config),
+        pseudo: Pseudo::default(),
     }
 }
 
 /// Interfaces that frames or VIPs are on, and whether a link is.
-pub(super) fn interfaces(links: &[Arc<Link>], entries: &[Entry]) -> BTreeMap<u32, (String, bool)> {
+pub(super) fn interfaces(
+    links: &[Arc<Link>],
+    entries: &[Entry],
+    six: &[Entry6],
+) -> BTreeMap<u32, (String, bool)> {
     let mut all = BTreeMap::new();
     for entry in entries {
         all.insert(entry.placed.index, (entry.placed.interface.clone(), false));
     }
+    for entry in six {
+        all.insert(entry.placed.index, (entry.placed.interface.clone(), false));
+    }
     for link in links {
-        all.insert(link.ifindex, (link.name.clone(), true));
+        all.extend(link.ifindex.map(|index| (index, (link.name.clone(), true))));
     }
     all
+}
+
+/// The networks that VIPs share with links: there a silent node tells something.
+pub(super) fn grounds(links: &[Arc<Link>], entries: &[Entry]) -> Vec<Ground> {
+    let mut grounds: BTreeMap<u32, Ground> = BTreeMap::new();
+    for entry in entries {
+        let (index, name) = (entry.placed.index, entry.placed.interface.clone());
+        let links: Vec<u8> =
+            links.iter().filter(|link| link.ifindex == Some(index)).map(|link| link.id).collect();
+        if links.is_empty() {
+            continue;
+        }
+        let ground = grounds.entry(index).or_insert(Ground { index, name, links, groups: Vec::new() });
+        if !ground.groups.contains(&entry.group) {
+            ground.groups.push(entry.group);
+        }
+    }
+    grounds.into_values().collect()
+}
+
+/// This node's addresses, without the VIPs, and those.
+pub(super) fn own_addresses(interfaces: &[netlink::Interface], entries: &[Entry]) -> Own {
+    let vips: Vec<Ipv4Addr> = entries.iter().map(|entry| entry.placed.address).collect();
+    let fixed = |interface: &netlink::Interface| {
+        let all = interface.addresses.iter().map(|known| known.address);
+        (interface.index, all.filter(|address| !vips.contains(address)).collect())
+    };
+    Own { addresses: interfaces.iter().map(fixed).collect(), vips: vips.clone() }
 }

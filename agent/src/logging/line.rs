@@ -6,14 +6,12 @@ use tracing::Level;
 
 use super::queue::Record;
 use crate::config::Facility;
-use crate::sys::wall_clock;
+use crate::sys::wall_clock::{self, MONTHS};
 
 /// The program's name in every form.
 const PROGRAM: &str = "xbeat";
 /// A line's text is cut here: a pipe that polls as writable takes 4,096 bytes without blocking (pipe(7), `PIPE_BUF`).
 const TEXT_BYTES_MAX: usize = 3_800;
-const MONTHS: [&str; 12] =
-    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// A moment on this machine's wall clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,12 +1,14 @@
 //! The page that `xbeat status` shows on a terminal: the essential in one sentence, then what is wrong, then tables.
 
-use super::{
-    Datapath, Fence, Group, GroupState, Link, LinkKind, Node, NodeStatus, Scheduling, State, Status,
-};
+use super::{Fence, Group, GroupState, Node, NodeStatus, PingStatus, Scheduling, State, Status};
 
+mod links;
 mod table;
+mod units;
 
+use links::{links, reason};
 use table::{Cell, Table, Tone, wrapped};
+use units::duration;
 
 /// How to draw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +28,15 @@ pub fn render(status: &Status, style: Style) -> String {
     let problems = status.problems();
     let tone = if problems.is_empty() { Tone::Good } else { Tone::Bad };
     let mut page = Cell::toned(essence(status), tone).draw(style) + "\n";
+    if !status.unheard.is_empty() {
+        let text = format!(
+            "{} may not be alone: {} may serve, too, behind a broken network.",
+            status.node,
+            status.unheard.join(", ")
+        );
+        page += &Cell::toned(wrapped(&text, WIDTH, "  ").trim_end(), Tone::Bad).draw(style);
+        page += "\n";
+    }
     section(&mut page, "wrong:", &problems, Tone::Bad, style);
     if !status.groups.is_empty() {
         page += "\n";
@@ -37,6 +48,13 @@ pub fn render(status: &Status, style: Style) -> String {
         page += "\n";
         page += &links(status).draw(style);
     }
+    if !status.pings.is_empty() {
+        page += "\n";
+        page += &pings(status).draw(style);
+    }
+    let networks: Vec<String> =
+        status.networks.iter().map(|network| format!("{}: {}", network.interface, network.text)).collect();
+    section(&mut page, "who is reached on the addresses' networks:", &networks, Tone::Dim, style);
     let reasons: Vec<String> = status.links.iter().filter_map(reason).collect();
     section(&mut page, "datapath:", &reasons, Tone::Dim, style);
     page += "\n";
@@ -176,61 +194,34 @@ fn nodes(status: &Status) -> Table {
     table
 }
 
-fn links(status: &Status) -> Table {
-    let mut table = Table::new(["LINK", "DATAPATH", "NODE", "ADDRESS", "STATUS", "HEARD", "RTT", "LOSS"]);
-    for link in &status.links {
-        let name = Cell::plain(format!("{} {}", kind(link.kind), link.name));
-        let path = match link.kind {
-            LinkKind::Serial => Cell::dash(),
-            LinkKind::Ucast | LinkKind::Bcast | LinkKind::Mcast => datapath(link.datapath),
+fn pings(status: &Status) -> Table {
+    let mut table = Table::new(["PING NODE", "STATUS", "HOST", "HEARD", "RTT", "ANSWERED"]);
+    for ping in &status.pings {
+        let word = match ping.status {
+            PingStatus::Init => Cell::toned("init", Tone::Warn),
+            PingStatus::Ping => Cell::toned("ping", Tone::Good),
+            PingStatus::Dead => Cell::toned("dead", Tone::Bad),
         };
-        if link.peers.is_empty() {
-            let dash = Cell::dash;
-            table.row([name, path, dash(), dash(), up(link.up), dash(), dash(), dash()]);
-            continue;
-        }
-        let mut lead = (name, path);
-        for peer in &link.peers {
+        let mut lead = (Cell::plain(&ping.name), word);
+        for host in &ping.hosts {
             table.row([
                 lead.0,
                 lead.1,
-                Cell::plain(&peer.node),
-                peer.address.as_ref().map_or_else(Cell::dash, Cell::plain),
-                up(link.up && peer.up),
-                ago(peer.last_heard_us),
-                peer.rtt_us.map_or_else(Cell::dash, |us| Cell::plain(duration(us))),
-                Cell::plain(percent(peer.loss_ppm)),
+                Cell::plain(&host.address),
+                ago(host.last_heard_us),
+                host.rtt_us.map_or_else(Cell::dash, |us| Cell::plain(duration(us))),
+                Cell::plain(format!("{} of {}", host.answered, host.sent)),
             ]);
             lead = (Cell::plain(""), Cell::plain(""));
         }
     }
+    let counts = if status.ipfail {
+        "  the node that sees more of them serves (ipfail)"
+    } else {
+        "  shown only: without a `respawn USER /PATH/ipfail` line they move nothing"
+    };
+    table.note(counts.to_owned());
     table
-}
-
-fn kind(kind: LinkKind) -> &'static str {
-    match kind {
-        LinkKind::Ucast => "ucast",
-        LinkKind::Bcast => "bcast",
-        LinkKind::Mcast => "mcast",
-        LinkKind::Serial => "serial",
-    }
-}
-
-fn datapath(path: Datapath) -> Cell {
-    match path {
-        Datapath::Native => Cell::toned("native", Tone::Good),
-        Datapath::Generic => Cell::plain("generic"),
-        Datapath::Tc => Cell::plain("tc"),
-        Datapath::None => Cell::toned("none", Tone::Warn),
-    }
-}
-
-fn up(up: bool) -> Cell {
-    if up { Cell::toned("up", Tone::Good) } else { Cell::toned("dead", Tone::Bad) }
-}
-
-fn reason(link: &Link) -> Option<String> {
-    Some(format!("{}: {}", link.name, link.why.as_ref()?))
 }
 
 fn footer(status: &Status) -> String {
@@ -249,11 +240,19 @@ fn footer(status: &Status) -> String {
         duration(lease.length_us),
         duration(lease.age_us),
     );
-    let scheduling = format!(
+    let mut scheduling = format!(
         "probes {}, loop {}, memory {memory}",
         class(status.realtime.probe),
         class(status.realtime.decision_loop),
     );
+    let turns = &status.turns;
+    if !turns.longest_of.is_empty() {
+        let (longest, latest) = (duration(turns.longest_us), duration(turns.latest_us));
+        scheduling += &format!("; longest turn {longest} ({}), at most {latest} late", turns.longest_of);
+    }
+    for gate in &status.egress {
+        scheduling += &format!("; egress {} {}", gate.interface, gate.how.as_deref().unwrap_or("OPEN"));
+    }
     let version = format!(
         "xbeat {}, {} for {}; configuration {}",
         status.version,
@@ -287,35 +286,4 @@ fn section(page: &mut String, title: &str, lines: &[String], tone: Tone, style: 
 
 fn ago(us: Option<u64>) -> Cell {
     us.map_or_else(|| Cell::plain("never"), |us| Cell::plain(format!("{} ago", duration(us))))
-}
-
-/// Two or three digits and a unit: `12 us`, `3.0 ms`, `1.5 s`, `3 min`, `5 h`, `2 d`.
-fn duration(us: u64) -> String {
-    const MS: u64 = 1_000;
-    const S: u64 = 1_000 * MS;
-    const MIN: u64 = 60 * S;
-    const H: u64 = 60 * MIN;
-    let tenths = |unit: u64| match us % unit {
-        0 => (us / unit).to_string(),
-        rest => format!("{}.{}", us / unit, rest * 10 / unit),
-    };
-    match us {
-        0..MS => format!("{us} us"),
-        MS..10_000 => format!("{} ms", tenths(MS)),
-        10_000..S => format!("{} ms", us / MS),
-        S..MIN => format!("{} s", tenths(S)),
-        MIN..H => format!("{} min", us / MIN),
-        H..172_800_000_000 => format!("{} h", us / H),
-        _ => format!("{} d", us / (24 * H)),
-    }
-}
-
-/// `0 %`, `0.02 %`, `12 %`, `100 %`; any loss at all shows as more than 0.
-fn percent(ppm: u64) -> String {
-    match ppm {
-        0 => "0 %".to_owned(),
-        1..100 => "<0.01 %".to_owned(),
-        100..100_000 => format!("{}.{:02} %", ppm / 10_000, ppm % 10_000 / 100),
-        _ => format!("{} %", ppm / 10_000),
-    }
 }

@@ -5,17 +5,20 @@ use std::path::Path;
 use super::*;
 
 /// How-to 001 in its best hour, seen from server1.
-fn healthy() -> Status {
+pub(crate) fn healthy() -> Status {
     Status {
         node: "server1".to_owned(),
         version: "0.1.0".to_owned(),
         state: State::Active,
         since_ms: 93_000,
         alone: false,
+        unheard: Vec::new(),
+        unfenced: Vec::new(),
         config_digest: "89abcdef".to_owned(),
         keepalive_us: 1_000,
         deadtime_us: 3_000,
         lease: Lease { length_us: 200_000, age_us: 120, valid: true },
+        turns: Turns { longest_us: 800, longest_of: "a command".to_owned(), latest_us: 1_200 },
         realtime: Realtime {
             probe: Scheduling::Deadline,
             decision_loop: Scheduling::Fifo,
@@ -34,6 +37,7 @@ fn healthy() -> Status {
             epoch: 3,
             state: GroupState::Started,
             fenced: None,
+            better: None,
             heir: Some("server2".to_owned()),
             armed: false,
             vips: vec![Vip {
@@ -43,11 +47,16 @@ fn healthy() -> Status {
                 up: true,
             }],
         }],
+        pings: Vec::new(),
+        ipfail: false,
+        networks: Vec::new(),
         counters: [("pong", 93_000), ("forged", 0), ("arp-answered", 12)]
             .map(|(name, count)| (name.to_owned(), count))
             .into(),
+        egress: vec![EgressGate { interface: "eth0".to_owned(), how: Some("tcx".to_owned()), why: None }],
         lost: Vec::new(),
         warnings: Vec::new(),
+        reloads: Reloads::default(),
     }
 }
 
@@ -77,6 +86,10 @@ fn link(name: &str, datapath: Datapath, why: Option<&str>) -> Link {
         datapath,
         why: why.map(str::to_owned),
         tx_tested: true,
+        deadtime_us: 3000,
+        line: None,
+        group: None,
+        trouble: None,
         peers: vec![LinkPeer {
             node: "server2".to_owned(),
             address: Some("192.0.2.12".to_owned()),
@@ -85,7 +98,9 @@ fn link(name: &str, datapath: Datapath, why: Option<&str>) -> Link {
             probes_sent: 93_000,
             answered: 92_990,
             rtt_us: Some(14),
+            jitter_us: Some(2),
             loss_ppm: 107,
+            recent: Recent { asked: 9_346, answered: 9_345, over_ms: 10_000 },
             interarrival_us: Histogram { buckets: vec![(1_024, 92_000), (2_048, 990)] },
         }],
     }
@@ -100,9 +115,14 @@ fn troubled() -> Status {
     status.nodes[1].status = NodeStatus::Refused;
     status.nodes[1].note = Some("its key is not ours".to_owned());
     status.nodes[1].session = None;
+    status.egress.clear();
     status.links = vec![link("eth0", Datapath::None, Some("no permission for bpf() (EPERM)"))];
     status.links[0].peers[0].up = false;
     status.links[0].peers[0].loss_ppm = 1_000_000;
+    status.links[0].group = Some("239.0.0.1:694".to_owned());
+    status.links[0].kind = LinkKind::Mcast;
+    status.links[0].trouble =
+        Some("frames to server2 are refused: nobody listens on the port there".to_owned());
     let group = &mut status.groups[0];
     group.owner = None;
     group.open = false;
@@ -115,6 +135,36 @@ fn troubled() -> Status {
     ];
     status.warnings = vec!["auto_failback is not set; assuming on".to_owned()];
     status
+}
+
+/// How-to 003: a cable and nothing else, that loses a byte now and then.
+fn with_a_cable() -> Status {
+    let mut status = healthy();
+    let mut cable = link("/dev/ttyS0", Datapath::None, None);
+    (cable.kind, cable.interface, cable.deadtime_us) = (LinkKind::Serial, None, 15_000_000);
+    cable.line = Some(Line {
+        baud: 19_200,
+        keepalive_us: 5_000_000,
+        bytes_out: 93_412,
+        bytes_in: 9_512,
+        frames_out: 1_245,
+        frames_in: 127,
+        garbage: 2,
+        dropped: 1,
+        opened: 3,
+        refused: vec![
+            "no hardware flow control (CRTSCTS): what the other side cannot take is lost".to_owned(),
+        ],
+    });
+    let peer = &mut cable.peers[0];
+    (peer.address, peer.rtt_us, peer.jitter_us) = (None, Some(81_000), Some(4_000));
+    status.links = vec![cable];
+    status
+}
+
+#[test]
+fn of_a_cable_it_is_said_what_passed_over_it() {
+    assert_golden("cable.txt", &render(&with_a_cable(), Style::Plain));
 }
 
 /// Compares with a file beside this one; `UPDATE_GOLDEN=1` rewrites it, and the difference is reviewed.
@@ -193,6 +243,9 @@ fn json_has_the_documented_names() {
         "/lease/length_us",
         "/lease/age_us",
         "/lease/valid",
+        "/turns/longest_us",
+        "/turns/longest_of",
+        "/turns/latest_us",
         "/realtime/probe",
         "/realtime/loop",
         "/realtime/memory_locked",
@@ -212,6 +265,8 @@ fn json_has_the_documented_names() {
         "/links/0/datapath",
         "/links/0/why",
         "/links/0/tx_tested",
+        "/links/0/group",
+        "/links/0/trouble",
         "/links/0/peers/0/node",
         "/links/0/peers/0/address",
         "/links/0/peers/0/up",
@@ -219,7 +274,11 @@ fn json_has_the_documented_names() {
         "/links/0/peers/0/probes_sent",
         "/links/0/peers/0/answered",
         "/links/0/peers/0/rtt_us",
+        "/links/0/peers/0/jitter_us",
         "/links/0/peers/0/loss_ppm",
+        "/links/0/peers/0/recent/asked",
+        "/links/0/peers/0/recent/answered",
+        "/links/0/peers/0/recent/over_ms",
         "/links/0/peers/0/interarrival_us/buckets/0/1",
         "/groups/0/key",
         "/groups/0/home",
@@ -237,6 +296,9 @@ fn json_has_the_documented_names() {
         "/counters/pong",
         "/lost/0",
         "/warnings/0",
+        "/reloads/done",
+        "/reloads/refused",
+        "/reloads/last",
     ] {
         assert!(json.pointer(pointer).is_some(), "{pointer} is missing in {json:#}");
     }
@@ -250,7 +312,7 @@ fn json_has_the_documented_names() {
 #[test]
 fn health_is_a_table() {
     type Change = fn(&mut Status);
-    let cases: [(&str, Change, &[&str]); 15] = [
+    let cases: [(&str, Change, &[&str]); 16] = [
         ("healthy", |_| {}, &[]),
         ("slower, warned", |s| s.lost.push("no eBPF".to_owned()), &[]),
         ("starting", |s| s.state = State::Starting, &["the agent is starting and serves nothing yet"]),
@@ -287,11 +349,76 @@ fn health_is_a_table() {
         ),
         ("deaf", |s| s.nodes[1].hears_us = false, &["server2 is heard, but does not hear this node"]),
         ("link", |s| s.links[1].up = false, &["link eth1 is down"]),
-        ("path", |s| s.links[1].peers[0].up = false, &["server2 is not heard on link eth1"]),
+        (
+            "path",
+            |s| s.links[1].peers[0].up = false,
+            &["server2 is not heard on link eth1", "server2 does not take over: it is alive on eth0"],
+        ),
+        (
+            "the owner's path",
+            |s| {
+                s.links[1].peers[0].up = false;
+                s.groups.iter_mut().for_each(|group| group.owner = Some("server2".to_owned()));
+            },
+            &["server2 is not heard on link eth1", "not taken over: server2 is alive on eth0"],
+        ),
     ];
     for (name, change, expected) in cases {
         let mut status = healthy();
         change(&mut status);
         assert_eq!(status.problems(), expected, "{name}");
     }
+}
+
+#[test]
+fn who_may_not_be_alone_says_so_on_a_line_of_its_own() {
+    let mut status = healthy();
+    assert!(!render(&status, Style::Plain).contains("alone"));
+    status.unheard = vec!["server2".to_owned()];
+    let page = render(&status, Style::Plain);
+    let second = page.lines().nth(1).unwrap();
+    assert_eq!(second, "server1 may not be alone: server2 may serve, too, behind a broken network.");
+}
+
+#[test]
+fn an_egress_gate_that_is_missing_is_no_small_print() {
+    let mut status = healthy();
+    status.egress[0].how = None;
+    assert!(render(&status, Style::Plain).contains("egress eth0 OPEN"));
+}
+
+#[test]
+fn ping_nodes_and_networks_in_doubt_are_shown_and_what_is_wrong_with_them_is_said() {
+    let mut status = healthy();
+    let host = PingHost {
+        address: "192.0.2.1".into(),
+        sent: 9,
+        answered: 8,
+        last_heard_us: Some(1500),
+        rtt_us: Some(120),
+    };
+    status.pings = vec![
+        Ping { name: "gw".into(), group: false, status: PingStatus::Ping, hosts: vec![host.clone()] },
+        Ping { name: "routers".into(), group: true, status: PingStatus::Dead, hosts: vec![host] },
+    ];
+    status.networks = vec![Network {
+        interface: "eth0".into(),
+        state: NetworkState::Peace,
+        neighbours: 2,
+        missed: Vec::new(),
+        reach: None,
+        text: "all is well".into(),
+    }];
+    let page = render(&status, Style::Plain);
+    assert!(page.contains("gw         ping    192.0.2.1  1.5 ms ago  120 us  8 of 9"), "{page}");
+    assert!(page.contains("shown only") && page.contains("eth0: all is well"), "{page}");
+    assert_eq!(status.problems(), ["ping node routers does not answer"]);
+    status.ipfail = true;
+    status.networks[0].state = NetworkState::Doubt;
+    status.pings.truncate(1);
+    status.groups[0].better = Some("server2".into());
+    assert!(render(&status, Style::Plain).contains("serves (ipfail)"));
+    let problems = status.problems();
+    assert!(problems.contains(&"eth0: all is well".into()), "{problems:?}");
+    assert!(problems.iter().any(|problem| problem.contains("server2 sees more")), "{problems:?}");
 }

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::super::protocol::{REQUEST_BYTES_MAX, Reply, decode_command, encode};
+use super::super::protocol::{Command, REQUEST_BYTES_MAX, Reply, RequestLines, TooLong, encode};
 use super::{CONNECTIONS_MAX, Request};
 
 /// From the connection, or from the last answer, to a complete request.
@@ -71,14 +71,14 @@ fn turn_away(stream: UnixStream) {
 }
 
 async fn converse(mut stream: UnixStream, requests: mpsc::Sender<Request>, mut stopped: watch::Receiver<()>) {
-    let mut buffer = Vec::new();
+    let mut lines = RequestLines::default();
     loop {
         let line = tokio::select! {
-            line = timeout(REQUEST_TIME_MAX, read_line(&mut stream, &mut buffer)) => line,
+            line = timeout(REQUEST_TIME_MAX, read_line(&mut stream, &mut lines)) => line,
             _ = stopped.changed() => return,
         };
         let (reply, last) = match line {
-            Ok(Ok(line)) => match decode_command(&line) {
+            Ok(Ok(line)) => match Command::decode(&line) {
                 Ok(command) => {
                     let (sender, answer) = oneshot::channel();
                     let asked = ask(&requests, Request { command, reply: sender }, answer);
@@ -93,7 +93,7 @@ async fn converse(mut stream: UnixStream, requests: mpsc::Sender<Request>, mut s
             Ok(Err(End::TooLong)) => {
                 (Reply::refused(format!("a request longer than {REQUEST_BYTES_MAX} bytes")), true)
             }
-            Err(_) if buffer.is_empty() => return,
+            Err(_) if lines.is_empty() => return,
             Err(_) => {
                 let seconds = REQUEST_TIME_MAX.as_secs();
                 (Reply::refused(format!("no complete request within {seconds} s")), true)
@@ -111,26 +111,19 @@ enum End {
     TooLong,
 }
 
-/// The next line, without its line feed. What comes after it stays in `buffer`; dropping this loses nothing, for what
-/// was read is in `buffer` too.
-async fn read_line(stream: &mut UnixStream, buffer: &mut Vec<u8>) -> Result<Vec<u8>, End> {
-    let mut searched = 0;
+/// The next line. Dropping this loses nothing: what was read is in `lines`.
+async fn read_line(stream: &mut UnixStream, lines: &mut RequestLines) -> Result<Vec<u8>, End> {
     loop {
-        if let Some(end) = buffer[searched..].iter().position(|byte| *byte == b'\n') {
-            let mut line: Vec<u8> = buffer.drain(..=searched + end).collect();
-            line.pop();
-            return if line.len() < REQUEST_BYTES_MAX { Ok(line) } else { Err(End::TooLong) };
-        }
-        searched = buffer.len();
-        if searched >= REQUEST_BYTES_MAX {
-            return Err(End::TooLong);
+        match lines.next_line() {
+            Ok(Some(line)) => return Ok(line),
+            Ok(None) => {}
+            Err(TooLong) => return Err(End::TooLong),
         }
         let mut chunk = [0; 4096];
         match stream.read(&mut chunk).await {
-            // A client may end its last line by closing its half.
-            Ok(0) if !buffer.is_empty() => return Ok(std::mem::take(buffer)),
-            Ok(0) | Err(_) => return Err(End::Gone),
-            Ok(count) => buffer.extend_from_slice(&chunk[..count]),
+            Ok(0) => return lines.rest().ok_or(End::Gone),
+            Err(_) => return Err(End::Gone),
+            Ok(count) => lines.push(&chunk[..count]),
         }
     }
 }
