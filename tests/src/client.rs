@@ -7,19 +7,23 @@
 use std::io;
 use std::net::{SocketAddrV4, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, ensure};
 
 use crate::lan::{CLIENT, Lan};
+use crate::netns::Netns;
 use crate::outage::{Answer, Outage, Request};
 use crate::{clock, sys, wait};
 
-/// The length of a request; an answer is this and the node's name.
+/// The length of what a request says. What is longer is filled up; an answer is the request and the node's name.
 pub(crate) const REQUEST_LENGTH: usize = 24;
+
+/// The length of a request at most: an RTP packet of 20 ms of G.711 has 172 bytes.
+pub(crate) const LENGTH_MAX: usize = 256;
 
 /// 5 kHz, as the demo and the peers' measurements send.
 pub const PERIOD: Duration = Duration::from_micros(200);
@@ -53,6 +57,7 @@ pub struct Client {
     stop_sending: Arc<AtomicBool>,
     stop_receiving: Arc<AtomicBool>,
     answerer: Arc<AtomicUsize>,
+    answered: Arc<AtomicU64>,
     changes: Receiver<Change>,
     sender: Option<JoinHandle<Vec<u64>>>,
     receiver: Option<JoinHandle<Vec<(u64, Answer)>>>,
@@ -61,31 +66,53 @@ pub struct Client {
 impl Client {
     /// Starts sending to `target` from the client's namespace, one request each `period`.
     pub fn start(lan: &Lan, target: SocketAddrV4, period: Duration) -> Result<Self> {
-        let socket = lan.client().run(|| UdpSocket::bind((CLIENT, 0)))?.context("the client's socket")?;
+        let names = (0..lan.size()).map(|index| lan.name(index).to_owned()).collect();
+        Self::start_in(lan.client(), names, target, period, REQUEST_LENGTH)
+    }
+
+    /// The same from the client's namespace `netns`, with requests of `length` bytes; those who may answer are called `names`.
+    pub fn start_in(
+        netns: &Netns,
+        names: Vec<String>,
+        target: SocketAddrV4,
+        period: Duration,
+        length: usize,
+    ) -> Result<Self> {
+        ensure!((REQUEST_LENGTH..=LENGTH_MAX).contains(&length), "a request of {length} bytes");
+        let socket = netns.run(|| UdpSocket::bind((CLIENT, 0)))?.context("the client's socket")?;
         socket.set_read_timeout(Some(Duration::from_millis(20)))?;
         let (stop_sending, stop_receiving) =
             (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let answerer = Arc::new(AtomicUsize::new(NOBODY));
+        let answered = Arc::new(AtomicU64::new(0));
         let (change, changes) = channel();
         let run = clock::now();
-        let sender = Sending { socket: socket.try_clone()?, target, period, run, stop: stop_sending.clone() };
+        let sender =
+            Sending { socket: socket.try_clone()?, target, period, length, run, stop: stop_sending.clone() };
         let receiver = Receiving {
             socket,
             run,
-            names: (0..lan.size()).map(|index| lan.name(index).to_owned()).collect(),
+            length,
+            names,
             stop: stop_receiving.clone(),
             answerer: answerer.clone(),
+            answered: answered.clone(),
             change,
         };
         let receiver = thread::Builder::new().name("client-rx".into()).spawn(move || receiver.run())?;
         let sender = thread::Builder::new().name("client-tx".into()).spawn(move || sender.run())?;
         let (sender, receiver) = (Some(sender), Some(receiver));
-        Ok(Self { stop_sending, stop_receiving, answerer, changes, sender, receiver })
+        Ok(Self { stop_sending, stop_receiving, answerer, answered, changes, sender, receiver })
     }
 
     /// The index of the node that gave the newest answer.
     pub fn answerer(&self) -> Option<usize> {
         Some(self.answerer.load(Ordering::Acquire)).filter(|&by| by != NOBODY)
+    }
+
+    /// When the newest answer came, in nanoseconds of [`clock::now`]; 0 if there was none.
+    pub fn answered_at(&self) -> u64 {
+        self.answered.load(Ordering::Acquire)
     }
 
     /// Waits until node `by` begins to answer. Changes to other nodes on the way go to `seen`, which gets this
@@ -161,6 +188,7 @@ struct Sending {
     socket: UdpSocket,
     target: SocketAddrV4,
     period: Duration,
+    length: usize,
     run: u64,
     stop: Arc<AtomicBool>,
 }
@@ -175,7 +203,8 @@ impl Sending {
             clock::sleep_until(slot);
             let now = clock::now();
             // A refused request (no route, full queue) is a lost one.
-            let _ = self.socket.send_to(&request(self.run, sent.len() as u64, now), self.target);
+            let _ =
+                self.socket.send_to(&request(self.run, sent.len() as u64, now)[..self.length], self.target);
             sent.push(now);
             // Slots that were slept through are left out: a burst would be another experiment.
             slot += period * ((now - slot.min(now)) / period + 1);
@@ -184,27 +213,29 @@ impl Sending {
     }
 }
 
-fn request(run: u64, number: u64, sent: u64) -> [u8; REQUEST_LENGTH] {
-    let mut request = [0; REQUEST_LENGTH];
+fn request(run: u64, number: u64, sent: u64) -> [u8; LENGTH_MAX] {
+    let mut request = [0; LENGTH_MAX];
     for (field, value) in request.chunks_exact_mut(8).zip([run, number, sent]) {
         field.copy_from_slice(&value.to_be_bytes());
     }
     request
 }
 
-/// The run, the number, the send time and the answering node's name.
-fn parse(answer: &[u8]) -> Option<(u64, u64, u64, &[u8])> {
-    let (request, name) = answer.split_at_checked(REQUEST_LENGTH)?;
+/// The run, the number, the send time and the answering node's name, from the answer to a request of `length` bytes.
+fn parse(answer: &[u8], length: usize) -> Option<(u64, u64, u64, &[u8])> {
+    let (request, name) = answer.split_at_checked(length)?;
     let field = |at: usize| Some(u64::from_be_bytes(request[at..at + 8].try_into().ok()?));
     Some((field(0)?, field(8)?, field(16)?, name))
 }
 
 struct Receiving {
     socket: UdpSocket,
+    length: usize,
     run: u64,
     names: Vec<String>,
     stop: Arc<AtomicBool>,
     answerer: Arc<AtomicUsize>,
+    answered: Arc<AtomicU64>,
     change: Sender<Change>,
 }
 
@@ -216,6 +247,7 @@ impl Receiving {
         while !self.stop.load(Ordering::Acquire) {
             let Some((number, sent, answer)) = self.receive() else { continue };
             answers.push((number, answer));
+            self.answered.store(answer.at, Ordering::Release);
             if newest.is_none_or(|(by, _)| by != answer.by) {
                 self.answerer.store(answer.by, Ordering::Release);
                 let last_before = newest.map(|(_, sent)| sent);
@@ -228,7 +260,7 @@ impl Receiving {
     }
 
     fn receive(&self) -> Option<(u64, u64, Answer)> {
-        let mut buffer = [0; 128];
+        let mut buffer = [0; LENGTH_MAX + 64];
         let length = match self.socket.recv(&mut buffer) {
             Ok(length) => length,
             // The read timeout, which is there to look at `stop`.
@@ -236,7 +268,7 @@ impl Receiving {
             Err(_) => return None,
         };
         let at = clock::now();
-        let (run, number, sent, name) = parse(&buffer[..length])?;
+        let (run, number, sent, name) = parse(&buffer[..length], self.length)?;
         let by = self.names.iter().position(|node| node.as_bytes() == name)?;
         (run == self.run).then_some((number, sent, Answer { at, by }))
     }
@@ -248,10 +280,12 @@ mod tests {
 
     #[test]
     fn a_request_is_read_back_from_its_answer() {
-        let mut answer = request(7, 8, 9).to_vec();
-        answer.extend(b"server1");
-        assert_eq!(parse(&answer), Some((7, 8, 9, b"server1".as_slice())));
-        assert_eq!(parse(&answer[..REQUEST_LENGTH - 1]), None);
+        for length in [REQUEST_LENGTH, LENGTH_MAX] {
+            let mut answer = request(7, 8, 9)[..length].to_vec();
+            answer.extend(b"server1");
+            assert_eq!(parse(&answer, length), Some((7, 8, 9, b"server1".as_slice())));
+            assert_eq!(parse(&answer[..length - 1], length), None);
+        }
     }
 
     #[test]

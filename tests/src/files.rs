@@ -1,6 +1,7 @@
 //! The configuration files of the how-tos, unchanged, and what tests change in them.
 
 use std::net::Ipv4Addr;
+use std::path::Path;
 
 /// What goes into a node's configuration directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +31,18 @@ case "$1" in
 esac
 "#;
 
+const HOWTO_000_HA_CF: &str = "\
+keepalive 2
+deadtime 10
+udpport        694
+ucast eth1 @PEER@
+udp     eth0
+logfacility     local0
+auto_failback on
+node    ser0
+node    ser0b
+";
+
 const HOWTO_001_HA_CF: &str = "\
 logfile /var/log/ha-log
 debugfile /var/log/ha-debug
@@ -43,6 +56,17 @@ initdead 10
 keepalive 1
 node server1 server2
 auto_failback on
+";
+
+const HOWTO_003_HA_CF: &str = "\
+serial  /dev/ttyS0
+auto_failback off
+node julius
+node caesar
+keepalive 5
+deadtime 15
+warntime 10
+initdead 30
 ";
 
 const HOWTO_004_HA_CF: &str = "\
@@ -61,6 +85,18 @@ auto_failback on
 const AUTHKEYS: &str = "auth 1\n1 sha1 PutYourSuperSecretKeyHere\n";
 
 impl Files {
+    /// How-to 000: ser0 and ser0b, everything in one script, which the test has to give. `peer` is the other node's
+    /// address on eth1.
+    pub fn howto_000(peer: &str) -> Self {
+        Self {
+            ha_cf: HOWTO_000_HA_CF.replace("@PEER@", peer),
+            haresources: "ser0 ha.sh\n".into(),
+            authkeys: "auth 1\n1 md5 somethingrandom\n".into(),
+            authkeys_mode: 0o600,
+            scripts: Vec::new(),
+        }
+    }
+
     /// How-to 001: server1 and server2, one address and a script, automatic return.
     pub fn howto_001() -> Self {
         Self {
@@ -77,6 +113,18 @@ impl Files {
         Self {
             ha_cf: HOWTO_004_HA_CF.into(),
             haresources: "www1 192.0.2.3 192.0.2.4\n".into(),
+            authkeys: AUTHKEYS.into(),
+            authkeys_mode: 0o600,
+            scripts: Vec::new(),
+        }
+    }
+
+    /// How-to 003: julius and caesar, joined by a cable at `device` and by nothing else, no return. One address of the
+    /// harness's network instead of two, and no mail.
+    pub fn howto_003(device: &Path) -> Self {
+        Self {
+            ha_cf: HOWTO_003_HA_CF.replace("/dev/ttyS0", &device.display().to_string()),
+            haresources: "julius IPaddr::192.0.2.100\n".into(),
             authkeys: AUTHKEYS.into(),
             authkeys_mode: 0o600,
             scripts: Vec::new(),
@@ -108,6 +156,20 @@ impl Files {
     pub fn brisk(self) -> Self {
         let brisk = self.directive("keepalive", "20ms").directive("deadtime", "100ms");
         brisk.directive("initdead", "3s").directive("warntime", "60ms").directive("lease", "1s")
+    }
+
+    /// The same with these lines in the place of all links.
+    #[must_use]
+    pub fn links(mut self, lines: &str) -> Self {
+        let is_link = |line: &str| {
+            ["ucast", "bcast", "udp", "mcast", "ucast6", "mcast6", "serial"]
+                .iter()
+                .any(|kind| names(line, kind))
+        };
+        self.ha_cf =
+            self.ha_cf.lines().filter(|line| !is_link(line)).map(|line| format!("{line}\n")).collect();
+        self.ha_cf.push_str(lines);
+        self
     }
 
     /// The same with `text` as script `name` in `resource.d`.

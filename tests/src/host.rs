@@ -9,7 +9,7 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -32,8 +32,8 @@ use crate::responder::Responder;
 use crate::status::Status;
 use crate::sys;
 
-/// How long a command of the operator may take. `xbeat standby` waits for scripts.
-const COMMAND_LIMIT: Duration = Duration::from_secs(30);
+/// How long a command of the operator may take: `xbeat standby` waits for scripts, and the old `heartbeat` for a whole start.
+const COMMAND_LIMIT: Duration = Duration::from_secs(120);
 
 /// One node. Everything it runs ends when it is dropped.
 #[derive(Debug)]
@@ -87,13 +87,17 @@ impl Host {
         fs::write(dir.join("authkeys"), &files.authkeys)?;
         fs::set_permissions(dir.join("authkeys"), Permissions::from_mode(files.authkeys_mode))?;
         fs::create_dir_all(dir.join("resource.d"))?;
-        for (name, text) in &files.scripts {
-            let text = text.replace("@RUN@", &self.run_dir().display().to_string());
-            let text = text.replace("@STATE@", &self.state_dir().display().to_string());
-            let path = dir.join("resource.d").join(name);
-            fs::write(&path, text)?;
-            fs::set_permissions(&path, Permissions::from_mode(0o755))?;
-        }
+        files
+            .scripts
+            .iter()
+            .try_for_each(|(name, text)| self.write_program(&dir.join("resource.d").join(name), text))
+    }
+
+    fn write_program(&self, path: &Path, text: &str) -> Result<()> {
+        let text = text.replace("@RUN@", &self.run_dir().display().to_string());
+        let text = text.replace("@STATE@", &self.state_dir().display().to_string());
+        fs::write(path, text)?;
+        fs::set_permissions(path, Permissions::from_mode(0o755))?;
         Ok(())
     }
 
@@ -194,6 +198,33 @@ impl Host {
         })
     }
 
+    /// Until power is off the node finds the agent's binary at `path` too, which is below `/usr/lib` or `/usr/sbin`, as a
+    /// package would have linked it there; or `script` instead, with `@STATE@` and `@RUN@` as in [`Files::scripts`].
+    /// Nobody else sees it: that directory becomes an overlay, in the node's own mount namespace.
+    pub fn install(&self, path: &Path, script: Option<&str>) -> Result<()> {
+        let root: PathBuf = path.components().take(3).collect();
+        let layer = self.dir.path().join(root.to_string_lossy().trim_matches('/').replace('/', "-"));
+        let file = layer.join(path.strip_prefix(&root)?);
+        fs::create_dir_all(file.parent().context("a directory")?)?;
+        if let Some(text) = script {
+            self.write_program(&file, text)?;
+        } else if !file.exists() {
+            symlink(&self.binary, &file)?;
+        }
+        let mounts = &self.machine()?.mounts;
+        let options = format!("lowerdir={}:{}", layer.display(), root.display());
+        thread::scope(|scope| {
+            let mounting = scope.spawn(|| -> Result<()> {
+                // What shares its working directory with others cannot enter a mount namespace.
+                unshare(CloneFlags::CLONE_FS).context("unshare")?;
+                setns(mounts, CloneFlags::CLONE_NEWNS).context("setns to the node's mounts")?;
+                let kind = Some("overlay");
+                mount(kind, &root, kind, MsFlags::empty(), Some(options.as_str())).context("an overlay")
+            });
+            mounting.join().unwrap_or_else(|panic| resume_unwind(panic))
+        })
+    }
+
     /// Whether it has power and an agent was started since, which may have ended.
     pub fn has_agent(&self) -> bool {
         self.machine.as_ref().is_some_and(|machine| machine.agent.is_some())
@@ -248,6 +279,26 @@ impl Host {
     /// All that agents on this node have written so far.
     pub fn log(&self) -> String {
         fs::read(self.log_file()).map(|log| String::from_utf8_lossy(&log).into_owned()).unwrap_or_default()
+    }
+
+    /// Whether agents on this node have declared a node dead that they had heard.
+    pub fn found_dead(&self) -> bool {
+        let is_found = |line: &str| line.contains(": is dead") && !line.contains("not heard within initdead");
+        self.log().lines().any(is_found)
+    }
+
+    /// Runs the command `line`, a name of old and its words, as the package has it: by a link to the agent.
+    pub fn old(&self, line: &str) -> Result<Output> {
+        let mut words = line.split_whitespace();
+        let name = words.next().unwrap_or_default();
+        let link = self.state_dir().join(name);
+        if !link.exists() {
+            symlink(binary()?, &link)?;
+        }
+        let mut command = Command::new(link);
+        command.args(words).env("XBEAT_RUN_DIR", self.run_dir());
+        command.env("XBEAT_CONFIG_DIR", self.config_dir()).env("XBEAT_STATE_DIR", self.state_dir());
+        self.run(command, COMMAND_LIMIT)
     }
 
     /// The calls that [`crate::files::RECORDING_SCRIPT`] noted, in order.

@@ -11,7 +11,7 @@
 //! A switch port is named after its node (`server1`, and `server1.1` for eth1). Faults are made at the port, so
 //! the node cannot notice by its carrier, just as with a real switch.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,6 +77,11 @@ impl Network {
         }
     }
 
+    /// Its IPv6 network is fd00:0:0:0::/64 or fd00:0:0:1::/64; the host number is written as in the IPv4 address.
+    const fn address6(self, station: u8) -> Ipv6Addr {
+        Ipv6Addr::new(0xfd00, 0, 0, self as u16, 0, 0, 0, (station / 10 * 16 + station % 10) as u16)
+    }
+
     const fn mac(self, station: u8) -> Mac {
         // Locally administered; the same at every run, so that captures can be compared.
         [0x02, 0x78, 0x62, 0, self as u8, station]
@@ -108,6 +113,8 @@ pub struct Lan {
     client: Arc<Netns>,
     nodes: Vec<(String, Arc<Netns>)>,
     wiring: Wiring,
+    /// The nodes speak IPv6 too.
+    ipv6: bool,
     /// The program on the switch ports; `None` where the kernel refuses to load one.
     pass: Option<OwnedFd>,
 }
@@ -131,8 +138,8 @@ impl Lan {
         if let Some(name) = nodes.iter().find(|name| name.len() > NODE_NAME_MAX) {
             bail!("node name {name}: a switch port's name has room for {NODE_NAME_MAX} characters");
         }
-        let mut lan =
-            Self { switch: Netns::new()?, client: Arc::new(Netns::new()?), nodes: Vec::new(), wiring, pass };
+        let (switch, client) = (Netns::new()?, Arc::new(Netns::new()?));
+        let mut lan = Self { switch, client, nodes: Vec::new(), wiring, ipv6: false, pass };
         for &network in lan.networks() {
             netlink::add_bridge(&lan.switch, network.bridge())?;
         }
@@ -142,6 +149,25 @@ impl Lan {
             lan.plug_node(index)?;
         }
         Ok(lan)
+    }
+
+    /// Gives the nodes IPv6 addresses, too, at once and after [`Lan::renew`].
+    pub fn with_ipv6(mut self) -> Result<Self> {
+        self.ipv6 = true;
+        (0..self.size()).try_for_each(|index| self.turn_ipv6_on(index))?;
+        Ok(self)
+    }
+
+    /// The IPv6 address of node `index` in `network`.
+    pub fn address6(&self, index: usize, network: Network) -> Ipv6Addr {
+        network.address6(station(index))
+    }
+
+    /// The address that node `index` has by itself on its link to `network` (EUI-64, RFC 4291 appendix A).
+    pub fn link_local(&self, index: usize, network: Network) -> Ipv6Addr {
+        let [a, b, c, d, e, f] = self.mac(index, network);
+        let word = |high: u8, low: u8| u16::from_be_bytes([high, low]);
+        Ipv6Addr::new(0xfe80, 0, 0, 0, word(a ^ 2, b), word(c, 0xff), word(0xfe, d), word(e, f))
     }
 
     /// The name of node `index`.
@@ -259,6 +285,59 @@ impl Lan {
         netlink::add_address(self.node(index), Network::Eth0.interface(), address)
     }
 
+    /// Adds `address`/64 to the node's eth0, or to the client's.
+    pub fn add_address6(&self, index: Option<usize>, address: Ipv6Addr) -> Result<()> {
+        let netns = index.map_or(&self.client, |index| self.node(index));
+        netlink::add_address6(netns, Network::Eth0.interface(), address)
+    }
+
+    /// Node `index` talks to the client, as nodes do with their gateway, so that each is in the other's neighbour table.
+    /// Nobody listens there; the client's kernel says so.
+    pub fn meet_client(&self, index: usize) -> Result<()> {
+        self.node(index).run(|| {
+            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).context("a socket")?;
+            socket.set_read_timeout(Some(Duration::from_secs(5)))?;
+            socket.connect((CLIENT, 9))?;
+            socket.send(b"hello")?;
+            // Refused: the ICMP error is the answer.
+            let _ = socket.recv(&mut [0]);
+            Ok(())
+        })?
+    }
+
+    /// Plugs one more station into `network`, with host number `number` (60 and above are free), and returns its
+    /// namespace. It lives as long as that.
+    pub fn station(&self, name: &str, network: Network, number: u8) -> Result<Arc<Netns>> {
+        let netns = Arc::new(Netns::new()?);
+        self.plug(name, &netns, network, number)?;
+        Ok(netns)
+    }
+
+    /// `station`, whose only interface is in `network`, reaches `destination` (and the `prefix` bits around it) by router
+    /// `via`; without one, directly.
+    pub fn route(
+        station: &Netns,
+        network: Network,
+        (destination, prefix): (Ipv4Addr, u8),
+        via: Option<Ipv4Addr>,
+    ) -> Result<()> {
+        netlink::add_route(station, network.interface(), (destination, prefix), via)
+    }
+
+    /// Node `index` forwards packets between its networks, as a router does, until power is off.
+    pub fn forwards(&self, index: usize) -> Result<()> {
+        // Of the node's network namespace alone.
+        const FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
+        self.node(index).run(|| std::fs::write(FORWARD, "1").context(FORWARD))?
+    }
+
+    /// Whether the client answers ICMP echo from now on. It does at first.
+    pub fn client_echoes(&self, echoes: bool) -> Result<()> {
+        // Of the client's network namespace alone.
+        const IGNORE: &str = "/proc/sys/net/ipv4/icmp_echo_ignore_all";
+        self.client.run(|| std::fs::write(IGNORE, if echoes { "0" } else { "1" }).context(IGNORE))?
+    }
+
     /// Deletes `address` from the node's eth0.
     pub fn delete_address(&self, index: usize, address: Ipv4Addr) -> Result<()> {
         netlink::delete_address(self.node(index), Network::Eth0.interface(), address)
@@ -305,7 +384,14 @@ impl Lan {
 
     fn plug_node(&self, index: usize) -> Result<()> {
         let (name, netns) = &self.nodes[index];
-        self.networks().iter().try_for_each(|&network| self.plug(name, netns, network, station(index)))
+        self.networks().iter().try_for_each(|&network| self.plug(name, netns, network, station(index)))?;
+        if self.ipv6 { self.turn_ipv6_on(index) } else { Ok(()) }
+    }
+
+    fn turn_ipv6_on(&self, index: usize) -> Result<()> {
+        self.networks().iter().try_for_each(|&network| {
+            netlink::turn_ipv6_on(self.node(index), network.interface(), self.address6(index, network))
+        })
     }
 
     fn plug(&self, name: &str, netns: &Netns, network: Network, number: u8) -> Result<()> {

@@ -17,15 +17,18 @@
 //! Beside all that, [`sim`] plays whole clusters in virtual time, without a network.
 
 pub mod arp;
+pub mod cable;
 pub mod client;
 pub mod clock;
 pub mod files;
 pub mod hog;
 pub mod host;
+pub mod kinds;
 pub mod lan;
 mod netlink;
 pub mod netns;
 pub mod outage;
+pub mod peers;
 pub mod process;
 pub mod require;
 pub mod responder;

@@ -1,6 +1,6 @@
 //! The few interface operations of the harness, through netlink, inside a given namespace.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 
 use anyhow::{Context as _, Result, anyhow};
@@ -9,7 +9,10 @@ use rtnetlink::packet_route::address::{AddressAttribute, AddressHeaderFlags, Add
 use rtnetlink::packet_route::link::{
     BridgePortState, InfoBridgePort, InfoPortData, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp,
 };
-use rtnetlink::{Handle, LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec, LinkVeth};
+use rtnetlink::packet_route::route::RouteScope;
+use rtnetlink::{
+    Handle, LinkBridge, LinkBridgePort, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
+};
 
 use crate::arp::Mac;
 use crate::netns::Netns;
@@ -132,6 +135,26 @@ pub(crate) fn carrier(netns: &Netns, name: &str) -> Result<bool> {
     with(netns, async |handle| Ok(link(&handle, name).await?.header.flags.contains(LinkFlags::LowerUp)))
 }
 
+/// The way to `destination` and the `prefix` bits around it is `interface`, by router `via` if there is one.
+pub(crate) fn add_route(
+    netns: &Netns,
+    interface: &str,
+    (destination, prefix): (Ipv4Addr, u8),
+    via: Option<Ipv4Addr>,
+) -> Result<()> {
+    with(netns, async |handle| {
+        let index = link(&handle, interface).await?.header.index;
+        let route = RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(destination, prefix);
+        let route = route.output_interface(index);
+        let route = match via {
+            Some(router) => route.gateway(router),
+            None => route.scope(RouteScope::Link),
+        };
+        let added = handle.route().add(route.build()).execute().await;
+        added.with_context(|| format!("route to {destination}/{prefix} by {interface}"))
+    })
+}
+
 /// Changes the bridge port `name` as `change` says.
 pub(crate) fn set_port(
     netns: &Netns,
@@ -178,6 +201,40 @@ pub(crate) fn add_address(netns: &Netns, name: &str, address: Ipv4Addr) -> Resul
         let index = link(&handle, name).await?.header.index;
         let added = handle.address().add(index, address.into(), 24).execute().await;
         added.with_context(|| format!("address {address} on {name}"))
+    })
+}
+
+/// Turns IPv6 on at interface `name`, whose addresses are usable at once: nobody else is there to have them.
+pub(crate) fn turn_ipv6_on(netns: &Netns, name: &str, address: Ipv6Addr) -> Result<()> {
+    let setting = |what: &str, value: &str| {
+        let path = format!("/proc/sys/net/ipv6/conf/{what}");
+        std::fs::write(&path, value).with_context(|| path)
+    };
+    netns.run(|| {
+        setting("all/accept_dad", "0")?;
+        setting(&format!("{name}/accept_dad"), "0")?;
+        setting(&format!("{name}/router_solicitations"), "0")?;
+        setting(&format!("{name}/disable_ipv6"), "0")
+    })??;
+    with(netns, async |handle| {
+        let index = link(&handle, name).await?.header.index;
+        let added = handle.address().add(index, address.into(), 64).execute().await;
+        added.with_context(|| format!("address {address} on {name}"))
+    })
+}
+
+/// Adds `address`/64 to interface `name`, to be used at once. IPv6 is off in the namespaces until then.
+pub(crate) fn add_address6(netns: &Netns, name: &str, address: Ipv6Addr) -> Result<()> {
+    netns.run(|| {
+        let path = format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6");
+        std::fs::write(&path, "0").context(path)
+    })??;
+    with(netns, async |handle| {
+        let index = link(&handle, name).await?.header.index;
+        let mut request = handle.address().add(index, address.into(), 64);
+        // Whether somebody else has it is not asked first.
+        request.message_mut().header.flags |= AddressHeaderFlags::Nodad;
+        request.execute().await.with_context(|| format!("address {address} on {name}"))
     })
 }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::signal::Signal;
 
 use crate::process::{self, Output, Process};
 use crate::sys;
@@ -89,18 +90,29 @@ impl Netns {
             if inside.is_empty() {
                 return Ok(());
             }
-            for pid in &inside {
-                // Opened first, looked at again, then killed: the id cannot change its meaning in between.
-                if let Ok(pidfd) = sys::pidfd_open(*pid)
-                    && self.contains(*pid)
-                {
-                    let _ = sys::pidfd_kill(pidfd.as_fd());
-                }
-            }
+            self.signal(&inside, Signal::SIGKILL);
             if Instant::now() > end {
                 bail!("processes {inside:?} survived SIGKILL for ten seconds");
             }
             thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Sends `signal` to every process inside, however it came to be there.
+    pub fn signal_all(&self, signal: Signal) {
+        self.signal(&self.processes(), signal);
+    }
+
+    /// Sends `signal` to those of `processes` that are inside.
+    pub(crate) fn signal(&self, processes: &[i32], signal: Signal) {
+        for pid in processes {
+            // Opened first, looked at again, then sent: the id cannot change its meaning in between.
+            if let Ok(pidfd) = sys::pidfd_open(*pid)
+                && self.contains(*pid)
+            {
+                // An error means that it has ended by itself.
+                let _ = sys::pidfd_signal(pidfd.as_fd(), signal);
+            }
         }
     }
 

@@ -19,6 +19,7 @@ use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg, sendmsg, setsockopt, sockopt,
 };
 
+use crate::client::LENGTH_MAX;
 use crate::netns::Netns;
 use crate::sys;
 
@@ -69,7 +70,7 @@ impl Drop for Responder {
 }
 
 fn answer_one(socket: &UdpSocket, name: &str, stopped: &AtomicBool) -> io::Result<()> {
-    let mut request = [0; 64];
+    let mut request = [0; LENGTH_MAX];
     let mut control = cmsg_space!(in_pktinfo);
     let mut buffers = [IoSliceMut::new(&mut request)];
     let received =

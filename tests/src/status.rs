@@ -1,5 +1,7 @@
 //! What `xbeat status --json` says, as far as tests look at it. Fields that are not known here are ignored.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 /// The state of one agent.
@@ -16,8 +18,38 @@ pub struct Status {
     pub links: Vec<Link>,
     /// All resource groups.
     pub groups: Vec<Group>,
+    /// All ping nodes.
+    pub pings: Vec<Ping>,
+    /// The networks of virtual addresses.
+    pub networks: Vec<Network>,
+    /// Counts by name.
+    pub counters: BTreeMap<String, u64>,
     /// What the machine refused, and what that costs.
     pub lost: Vec<String>,
+}
+
+/// A ping node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Ping {
+    /// As in `ha.cf`.
+    pub name: String,
+    /// `init`, `ping` or `dead`.
+    pub status: String,
+}
+
+/// A network of virtual addresses.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Network {
+    /// The interface.
+    pub interface: String,
+    /// `off`, `peace` or `doubt`.
+    pub state: String,
+    /// How many would be asked.
+    pub neighbours: u64,
+    /// `unknown`, `deaf`, `hears` or `answered`, in doubt.
+    pub reach: Option<String>,
 }
 
 /// A node as seen by another (or itself).
@@ -38,6 +70,12 @@ pub struct Node {
 pub struct Link {
     /// The interface or serial device.
     pub name: String,
+    /// The directive that made it.
+    pub kind: String,
+    /// The group that its frames go to.
+    pub group: Option<String>,
+    /// What the network said about frames that did not arrive.
+    pub trouble: Option<String>,
     /// `native`, `generic`, `tc` or `none`.
     pub datapath: String,
     /// Why not a better one.
@@ -48,6 +86,32 @@ pub struct Link {
     pub tx_tested: bool,
     /// Whom it reaches.
     pub peers: Vec<Peer>,
+    /// Silence after which it says no more that a node lives, in microseconds.
+    pub deadtime_us: u64,
+    /// What is particular to a serial line.
+    pub line: Option<Line>,
+}
+
+/// A serial line.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Line {
+    /// Bits per second.
+    pub baud: u32,
+    /// Time between two probes, in microseconds.
+    pub keepalive_us: u64,
+    /// Bytes written.
+    pub bytes_out: u64,
+    /// Frames written.
+    pub frames_out: u64,
+    /// Frames read.
+    pub frames_in: u64,
+    /// Pieces read that were no frame.
+    pub garbage: u64,
+    /// Frames that were ready and never left.
+    pub dropped: u64,
+    /// How often the device was opened.
+    pub opened: u64,
 }
 
 /// A node at the other end of a link.
@@ -56,8 +120,16 @@ pub struct Link {
 pub struct Peer {
     /// The node.
     pub node: String,
+    /// When it was last heard over this link, in microseconds ago.
+    pub last_heard_us: Option<u64>,
     /// It is heard over this link.
     pub up: bool,
+    /// Its address on the link.
+    pub address: Option<String>,
+    /// The latest time from probe to pong, in microseconds.
+    pub rtt_us: Option<u64>,
+    /// Probes that stayed unanswered lately, in millionths.
+    pub loss_ppm: u64,
 }
 
 /// A resource group.

@@ -61,6 +61,13 @@ pub(crate) fn real_time(priority: i32) -> bool {
     unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameters) == 0 }
 }
 
+/// Puts the calling thread under SCHED_OTHER, whatever the thread was that started it.
+pub(crate) fn ordinary() -> bool {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: as in `real_time`.
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const parameters) == 0 }
+}
+
 /// A raw packet socket that sends to and hears ARP from the interface `index` of the calling thread's network
 /// namespace, other stations' frames included.
 pub(crate) fn arp_socket(index: u32) -> io::Result<OwnedFd> {
@@ -156,11 +163,10 @@ pub(crate) fn pidfd_open(pid: i32) -> io::Result<OwnedFd> {
     if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) }) }
 }
 
-/// SIGKILL to the process behind `pidfd`.
-pub(crate) fn pidfd_kill(pidfd: BorrowedFd<'_>) -> io::Result<()> {
-    let no_info = std::ptr::null::<libc::siginfo_t>();
+/// `signal` to the process behind `pidfd`.
+pub(crate) fn pidfd_signal(pidfd: BorrowedFd<'_>, signal: Signal) -> io::Result<()> {
+    let (number, no_info) = (signal as libc::c_int, std::ptr::null::<libc::siginfo_t>());
     // SAFETY: a null siginfo is allowed and means "as kill(2) would".
-    let rc =
-        unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), libc::SIGKILL, no_info, 0) };
+    let rc = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), number, no_info, 0) };
     if rc < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

@@ -5,7 +5,7 @@
 //! [`Wire::mark`] that the node sends tells what it sent before from what it sent after.
 
 use std::io;
-use std::net::{Ipv4Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
 use anyhow::{Context as _, Result, bail};
@@ -34,8 +34,8 @@ const ETHERNET: usize = 14;
 /// A frame that came in at the port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
-    /// In whose name: the source address of an IPv4 packet, the sender of an ARP message.
-    pub from: Ipv4Addr,
+    /// In whose name: the source address of a packet, the sender of an ARP message, the target of a neighbour advertisement.
+    pub from: IpAddr,
     /// Whether it is ARP.
     pub arp: bool,
     /// IP protocol (17 is UDP, 6 TCP); 0 for ARP.
@@ -110,9 +110,13 @@ impl Wire {
 }
 
 fn parse(frame: &[u8]) -> Option<Sent> {
-    let address = |at: usize| -> Option<Ipv4Addr> {
+    let address = |at: usize| -> Option<IpAddr> {
         let bytes: [u8; 4] = frame.get(at..at + 4)?.try_into().ok()?;
-        Some(bytes.into())
+        Some(Ipv4Addr::from(bytes).into())
+    };
+    let address6 = |at: usize| -> Option<IpAddr> {
+        let bytes: [u8; 16] = frame.get(at..at + 16)?.try_into().ok()?;
+        Some(Ipv6Addr::from(bytes).into())
     };
     match frame.get(12..14)? {
         [0x08, 0x06] => Some(Sent { from: address(ETHERNET + 14)?, arp: true, protocol: 0, mark: false }),
@@ -122,6 +126,14 @@ fn parse(frame: &[u8]) -> Option<Sent> {
             let to = frame.get(ETHERNET + header + 2..ETHERNET + header + 4);
             let mark = protocol == 17 && to == Some(MARK_PORT.to_be_bytes().as_slice());
             Some(Sent { from: address(ETHERNET + 12)?, arp: false, protocol, mark })
+        }
+        [0x86, 0xdd] => {
+            const ICMP: u8 = 58;
+            const ADVERTISEMENT: u8 = 136;
+            let protocol = *frame.get(ETHERNET + 6)?;
+            let advertises = protocol == ICMP && frame.get(ETHERNET + 40) == Some(&ADVERTISEMENT);
+            let from = if advertises { address6(ETHERNET + 48) } else { address6(ETHERNET + 8) };
+            Some(Sent { from: from?, arp: false, protocol, mark: false })
         }
         _ => None,
     }
@@ -178,7 +190,7 @@ mod tests {
     #[test]
     fn a_request_is_read_back_as_what_it_is() {
         let frame = request(NODE, ASKER, VIP, 5000, b"?");
-        let sent = Sent { from: CLIENT, arp: false, protocol: 17, mark: false };
+        let sent = Sent { from: CLIENT.into(), arp: false, protocol: 17, mark: false };
         assert_eq!(parse(&frame), Some(sent));
         assert_eq!(checksum(&frame[ETHERNET..ETHERNET + 20]), 0, "a right header sums up to zero");
         let mark = request(NODE, ASKER, VIP, MARK_PORT, b"mark");
@@ -188,7 +200,7 @@ mod tests {
     #[test]
     fn arp_is_in_the_name_of_its_sender() {
         let frame = crate::arp::announcement(NODE, VIP);
-        assert_eq!(parse(&frame), Some(Sent { from: VIP, arp: true, protocol: 0, mark: false }));
+        assert_eq!(parse(&frame), Some(Sent { from: VIP.into(), arp: true, protocol: 0, mark: false }));
         assert_eq!(parse(&frame[..20]), None);
     }
 }

@@ -7,7 +7,7 @@
 
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -19,6 +19,9 @@ use nix::sys::time::TimeSpec;
 use crate::arp::{self, Mac, Reply};
 use crate::lan::{Lan, Network, WITNESS};
 use crate::{clock, netlink, sys};
+
+/// What a test's failure says, and only then, when there were two owners: it is never excused by a busy machine.
+pub const TWO_OWNERS: &str = "two nodes answered";
 
 /// One question every 10 ms.
 pub const PERIOD: Duration = Duration::from_millis(10);
@@ -35,6 +38,18 @@ pub struct Round {
     pub asked: u64,
     /// The hardware addresses that answered, each once, in the order of their first answer.
     pub answers: Vec<Mac>,
+    /// How many answers came in all. More than `answers` has, where two nodes share a hardware address (the virtual
+    /// one of a VRRP router) or one answers twice.
+    pub replies: usize,
+}
+
+/// When the newest question was asked that was answered twice, in nanoseconds of [`clock::now`].
+#[derive(Debug, Default)]
+struct Doubled {
+    /// By two hardware addresses.
+    by_two: AtomicU64,
+    /// By any.
+    by_any: AtomicU64,
 }
 
 /// A running witness. Stops when dropped; [`Witness::finish`] returns what it saw.
@@ -42,6 +57,7 @@ pub struct Round {
 pub struct Witness {
     stop: Arc<AtomicBool>,
     newest: Arc<Mutex<Vec<Mac>>>,
+    doubled: Arc<Doubled>,
     thread: Option<JoinHandle<Result<Vec<Round>>>>,
 }
 
@@ -53,14 +69,23 @@ impl Witness {
         let stopped = stop.clone();
         let socket = lan.client().run(|| sys::arp_socket(interface))?.context("the witness's socket")?;
         let newest = Arc::new(Mutex::new(Vec::new()));
-        let asking = Asking { socket, vip, period, stop: stopped, newest: newest.clone() };
+        let doubled = Arc::new(Doubled::default());
+        let asking =
+            Asking { socket, vip, period, stop: stopped, newest: newest.clone(), doubled: doubled.clone() };
         let thread = std::thread::Builder::new().name("witness".into()).spawn(move || asking.run())?;
-        Ok(Self { stop, newest, thread: Some(thread) })
+        Ok(Self { stop, newest, doubled, thread: Some(thread) })
     }
 
     /// Who answered the newest question whose time is over.
     pub fn answers(&self) -> Vec<Mac> {
         self.newest.lock().map(|newest| newest.clone()).unwrap_or_default()
+    }
+
+    /// When the newest question was asked that two hardware addresses answered, or that was answered twice where
+    /// `shared_mac` says that two nodes have one; in nanoseconds of [`clock::now`], 0 if there was none.
+    pub fn doubled_at(&self, shared_mac: bool) -> u64 {
+        let doubled = if shared_mac { &self.doubled.by_any } else { &self.doubled.by_two };
+        doubled.load(Ordering::Acquire)
     }
 
     /// Stops after the current round and returns what was seen.
@@ -95,19 +120,20 @@ impl Sightings {
 
     fn ask(&mut self, asked: u64) -> Mac {
         let mac = mac_of(self.rounds.len());
-        self.rounds.push(Round { asked, answers: Vec::new() });
+        self.rounds.push(Round { asked, answers: Vec::new(), replies: 0 });
         mac
     }
 
-    /// Books `reply` to the newest round that asked with the hardware address it answers.
-    fn book(&mut self, reply: &Reply) {
+    /// Books `reply` to the newest round that asked with the hardware address it answers, and returns that round.
+    fn book(&mut self, reply: &Reply) -> Option<&Round> {
         let newest = self.rounds.len().saturating_sub(1);
         let number = (0..=newest).rev().take(256).find(|&number| mac_of(number) == reply.target.0);
-        if let Some(round) = number.and_then(|number| self.rounds.get_mut(number))
-            && !round.answers.contains(&reply.sender.0)
-        {
+        let round = self.rounds.get_mut(number?)?;
+        round.replies += 1;
+        if !round.answers.contains(&reply.sender.0) {
             round.answers.push(reply.sender.0);
         }
+        Some(round)
     }
 }
 
@@ -123,6 +149,7 @@ struct Asking {
     period: Duration,
     stop: Arc<AtomicBool>,
     newest: Arc<Mutex<Vec<Mac>>>,
+    doubled: Arc<Doubled>,
 }
 
 impl Asking {
@@ -158,8 +185,15 @@ impl Asking {
             }
             // An error here means the interface went down; the next poll tells whether it is back.
             let Ok(length) = nix::unistd::read(&self.socket, &mut buffer) else { continue };
-            if let Some(reply) = Reply::parse(&buffer[..length]).filter(|reply| reply.sender.1 == self.vip) {
-                seen.book(&reply);
+            let reply = Reply::parse(&buffer[..length]).filter(|reply| reply.sender.1 == self.vip);
+            if let Some(round) = reply.and_then(|reply| seen.book(&reply)) {
+                let note = |moment: &AtomicU64| moment.fetch_max(round.asked, Ordering::Release);
+                if round.answers.len() >= 2 {
+                    note(&self.doubled.by_two);
+                }
+                if round.replies >= 2 {
+                    note(&self.doubled.by_any);
+                }
             }
         }
     }
@@ -184,6 +218,7 @@ mod tests {
         seen.book(&reply(A, question));
         seen.book(&reply(A, question));
         assert_eq!(seen.both_answered(0, 100), 0, "one node answering twice is one owner");
+        assert_eq!(seen.rounds[0].replies, 2);
         seen.book(&reply(B, question));
         assert_eq!(seen.both_answered(0, 100), 1);
         assert_eq!((seen.both_answered(0, 10), seen.both_answered(11, 100)), (0, 0), "outside its time");
@@ -205,6 +240,6 @@ mod tests {
         seen.book(&reply(A, MAC));
         seen.ask(10);
         seen.book(&reply(A, B));
-        assert_eq!(seen.rounds, [Round { asked: 10, answers: Vec::new() }]);
+        assert_eq!(seen.rounds, [Round { asked: 10, answers: Vec::new(), replies: 0 }]);
     }
 }

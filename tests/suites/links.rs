@@ -33,19 +33,52 @@ fn one_of_two_links_lost_moves_nothing_and_is_shown() {
             scene.lan.silence_on(0, Network::Eth1)?;
             heard(0, false)?;
             heard(1, false)?;
+            scene.logs(0, "Link server2:eth1 dead. Nothing of server2 came by it")?;
             let page = scene.xbeat(0, &["status"], 1)?;
             ensure!(page.contains("server2 is not heard on link eth1"), "{page}");
             scene.settles_on(0)?;
             scene.stays(0, Duration::from_secs(2))?;
             scene.lan.heal(0)?;
             heard(0, true)?;
+            scene.logs(0, "Link server2:eth1 up")?;
             scene.xbeat(0, &["status"], 0)?;
-            ensure!(!scene.hosts[1].log().contains("is dead"), "nobody was declared dead");
+            ensure!(!scene.hosts[1].found_dead(), "nobody was declared dead");
             // The other link alone is enough as well, for the cluster; the address is on it.
             scene.power_off(0)?;
             scene.serves(1)
         },
     );
+}
+
+/// A heartbeat cable of its own, the addresses on the common network: whoever loses the cable cannot know whether the other
+/// is off. It asks the common network before it takes anything.
+#[test]
+fn who_can_send_by_no_link_takes_only_what_nobody_answers_for() {
+    let files = Files::howto_001().brisk().directive("deadtime", "3s").directive("warntime", "2s");
+    let ha_cf: String = files.ha_cf.lines().filter(|line| !line.starts_with("ucast")).map(own_line).collect();
+    let files = Files { ha_cf, ..files }.line("ucast eth1 198.51.100.11").line("ucast eth1 198.51.100.12");
+    play_on(
+        || Lan::new(&NODES, Wiring::Two),
+        2,
+        &files,
+        |scene| {
+            scene.start_all(0)?;
+            scene.lan.pull(1, Network::Eth1)?;
+            scene.logs(1, "somebody answers for IPaddr::192.0.2.100 whom server2 does not hear")?;
+            scene.keeps_answering(0, Duration::from_secs(6))?;
+            let log = scene.hosts[1].log();
+            ensure!(!log.contains("verdict: server1 is dead"), "it asked nobody, and judged");
+            ensure!(!log.contains("Taking over resource group"), "the kernel took what the other serves");
+            // The other one is off now, and that is all that is different.
+            scene.power_off(0)?;
+            scene.serves(1)?;
+            scene.logs(1, "server2 may not be alone: it serves, and does not hear server1")
+        },
+    );
+}
+
+fn own_line(line: &str) -> String {
+    format!("{line}\n")
 }
 
 #[test]

@@ -168,6 +168,8 @@ fn the_last_one_to_stop_leaves_nothing_behind() {
 fn an_owner_without_carrier_is_replaced_and_gets_its_group_back() {
     play(&NODES, &files(), |scene| {
         scene.start_all(0)?;
+        // Without one nothing would be gained by giving the group up.
+        scene.shows(0, "an heir", |status| status.groups.iter().all(|group| group.heir.is_some()))?;
         scene.lan.pull(0, Network::Eth0)?;
         scene.serves(1)?;
         scene.shows(0, "that its link is down", |status| status.link("eth0").is_some_and(|link| !link.up))?;

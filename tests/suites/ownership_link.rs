@@ -37,8 +37,12 @@ fn isolate(stage: &mut Stage) -> Result<()> {
     stage.partition(OWNER)?;
     stage.serves(OTHER)?;
     ensure!(open(stage, OWNER)? && open(stage, OTHER)?, "each serves those that it reaches");
-    stage.shows(OWNER, "that it is alone", |status| status["alone"] == true)?;
-    stage.shows(OTHER, "that it is alone", |status| status["alone"] == true)?;
+    for (node, unheard) in [(OWNER, "server2"), (OTHER, "server1")] {
+        stage.shows(node, "that it may not be alone", |status| {
+            status["alone"] == true && status["unheard"][0] == unheard
+        })?;
+        stage.logs_after(node, 0, &format!("may not be alone: it serves, and does not hear {unheard}"))?;
+    }
     stage.shows(OTHER, "its own resources", |status| status["groups"][0]["state"] == "started")
 }
 
@@ -60,6 +64,8 @@ fn a_partition_is_ended_by_its_first_frame_and_the_winner_never_stops_answering(
         })?;
         pause(Duration::from_millis(500))?;
         let to = clock::now();
+        stage.logs_after(OTHER, 0, "hears server1 again")?;
+        stage.logs_after(OWNER, log, "serves nothing any more: there is no conflict with server2")?;
         ensure!(stage.hosts[OWNER].script_calls().last().is_some_and(|call| !call.ends_with(" start")));
         ensure!(epoch(stage, OWNER)? == before + 1, "the partition's epoch is the one that stays");
         ensure!(!stage.hosts[OTHER].log().contains("is fenced here"), "the winner was fenced");
@@ -133,6 +139,7 @@ fn an_owner_that_hears_nobody_but_is_heard_stays_the_only_one() {
             let owner = &status["nodes"][OWNER];
             owner["hears_us"] == false && owner["note"].as_str().is_some_and(|note| note.contains("one-way"))
         })?;
+        stage.logs_after(OTHER, 0, "Link server1:eth0 is one-way: server2 hears server1 by it")?;
         // Several dead times.
         pause(Duration::from_secs(2))?;
         ensure!(open(stage, OWNER)?, "it goes on serving those that hear it");

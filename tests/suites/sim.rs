@@ -81,3 +81,8 @@ fn without_stickiness_two_nodes_answer() {
 fn without_the_rule_of_unanswered_probes_the_living_are_held_dead() {
     assert_missed(Mutation::NoUnansweredRule, &["which answers it"]);
 }
+
+#[test]
+fn without_the_rule_of_sent_probes_who_asked_nobody_holds_others_dead() {
+    assert_missed(Mutation::UnsentAsks, &["which it could not ask"]);
+}

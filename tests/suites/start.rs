@@ -107,7 +107,7 @@ fn nodes_with_different_keys_raise_alarm_and_stay_apart() {
         }
         scene.logs(1, "server2 stays back: server1 is there with another key")?;
         stays_alone(scene, 0)?;
-        let takings = scene.hosts[0].log().matches("taking it").count();
+        let takings = scene.hosts[0].log().matches("nobody holds it").count();
         ensure!(takings == 1, "taken {takings} times");
         // Put right, they find each other.
         scene.hosts[1].stop_agent(tests::scene::LIMIT)?;
@@ -134,7 +134,7 @@ fn a_home_node_that_returns_with_another_key_stays_back() {
 #[test]
 fn a_node_with_another_configuration_stays_back_and_says_why() {
     play(&NODES, &files(), |scene| {
-        scene.hosts[1].configure(&files().directive("deadtime", "120ms"))?;
+        scene.hosts[1].configure(&files().haresources("server1 IPaddr::192.0.2.100\n"))?;
         scene.start(&[0])?;
         scene.serves(0)?;
         scene.start(&[1])?;
@@ -161,7 +161,7 @@ fn a_home_node_that_returns_with_another_configuration_stays_back() {
         scene.start_all(0)?;
         scene.power_off(0)?;
         scene.serves(1)?;
-        scene.hosts[0].configure(&files().directive("deadtime", "120ms"))?;
+        scene.hosts[0].configure(&files().haresources("server1 IPaddr::192.0.2.100\n"))?;
         scene.power_on(0)?;
         scene.logs(0, "server1 stays back: server2 is there with another configuration")?;
         stays_alone(scene, 1)
@@ -171,7 +171,7 @@ fn a_home_node_that_returns_with_another_configuration_stays_back() {
 #[test]
 fn nodes_with_different_configurations_have_one_owner() {
     play(&NODES, &files(), |scene| {
-        scene.hosts[1].configure(&files().directive("deadtime", "120ms"))?;
+        scene.hosts[1].configure(&files().haresources("server1 IPaddr::192.0.2.100\n"))?;
         scene.start_in_turn(&[0, 1])?;
         scene.serves(0)?;
         scene.logs(1, "another configuration")?;

@@ -16,6 +16,14 @@ mod concurrency;
 mod fixture;
 #[path = "xdp/frames.rs"]
 mod frames;
+#[path = "xdp/groups.rs"]
+mod groups;
+#[path = "xdp/handover.rs"]
+mod handover;
+#[path = "xdp/ipv6.rs"]
+mod ipv6;
+#[path = "xdp/neighbours.rs"]
+mod neighbours;
 #[path = "xdp/packets.rs"]
 mod packets;
 #[path = "xdp/passing.rs"]
@@ -26,5 +34,7 @@ mod peer;
 mod random;
 #[path = "xdp/refused.rs"]
 mod refused;
+#[path = "xdp/strangers.rs"]
+mod strangers;
 #[path = "xdp/watch.rs"]
 mod watch;

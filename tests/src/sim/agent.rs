@@ -4,9 +4,11 @@
 use std::collections::BTreeSet;
 use std::mem;
 
-use cluster::{Action, Cluster, Config, GateView, GroupId, Input, NodeId, NodeView, Operation};
+use cluster::{
+    Action, Cluster, Config, Done, GateView, GroupId, Input, NodeId, NodeView, Operation, Refusal,
+};
 use reflex::node::Said;
-use reflex::{CLAIMS_PER_FRAME, Claim, Reason, Status, gate};
+use reflex::{CLAIMS_PER_FRAME, Claim, Reason, Status, gate, watch};
 
 use super::kernel::{DIGEST, Kernel};
 use super::trace::Trace;
@@ -27,7 +29,7 @@ pub(super) enum Health {
 pub(super) enum Wish {
     Run(GroupId, Operation),
     Ask(GroupId),
-    Reply(u64, Result<String, String>),
+    Reply(u64, Result<Done, Refusal>),
     Exit,
 }
 
@@ -167,6 +169,7 @@ impl Agent {
             }
             Action::Start(group) => self.wishes.push(Wish::Run(group, Operation::Start)),
             Action::Stop(group) => self.wishes.push(Wish::Run(group, Operation::Stop)),
+            Action::Ready(group) => self.wishes.push(Wish::Run(group, Operation::Ready)),
             Action::Ask(group) => self.wishes.push(Wish::Ask(group)),
             Action::Reply { id, result } => self.wishes.push(Wish::Reply(id, result)),
             Action::Note(_) => {}
@@ -182,14 +185,14 @@ impl Agent {
 
     fn news(&mut self, now: u64, kernel: &Kernel) -> Option<Input> {
         if self.gates_first {
-            return self.gate_news(now, kernel).or_else(|| self.node_news(kernel));
+            return self.gate_news(now, kernel).or_else(|| self.node_news(now, kernel));
         }
-        self.node_news(kernel).or_else(|| self.gate_news(now, kernel))
+        self.node_news(now, kernel).or_else(|| self.gate_news(now, kernel))
     }
 
-    fn node_news(&mut self, kernel: &Kernel) -> Option<Input> {
+    fn node_news(&mut self, now: u64, kernel: &Kernel) -> Option<Input> {
         for node in (0..self.told.nodes.len()).filter(|&node| node != usize::from(self.id)) {
-            let view = self.view(kernel, node);
+            let view = self.view(now, kernel, node);
             let mut claims = Vec::new();
             for (group, told) in (0..).zip(self.told.claims[node].iter_mut()) {
                 let word = kernel.facts.claims[node][group as usize].get();
@@ -214,12 +217,13 @@ impl Agent {
         None
     }
 
-    fn view(&self, kernel: &Kernel, node: usize) -> NodeView {
+    fn view(&self, now: u64, kernel: &Kernel, node: usize) -> NodeView {
         let facts = &kernel.facts.nodes[node];
         let heard = facts.said.get() != 0;
         let said = Said::unpack(facts.said.get());
         let session = facts.session.get();
-        let alive = session != 0 && facts.dead_at.get() == 0 && heard;
+        let cut_off = watch::is_cut_off(&kernel.orders, &kernel.facts, node as NodeId, now);
+        let alive = session != 0 && facts.dead_at.get() == 0 && heard && !cut_off;
         NodeView {
             session,
             alive,
@@ -228,7 +232,9 @@ impl Agent {
             starved: heard && said.status & Status::LEASE == 0,
             hears_us: said.hears >> self.id & 1 != 0,
             config_matches: !heard || said.config == DIGEST,
-            complete: alive && (0..self.pages()).all(|page| facts.pages[0].get() >> page & 1 != 0),
+            complete: alive
+                && now < facts.heard_until.get()
+                && (0..self.pages()).all(|page| facts.pages[0].get() >> page & 1 != 0),
             refused: false,
         }
     }

@@ -46,7 +46,11 @@ impl Clock {
     }
 }
 
+/// `ns · by / of`. What fits into a word, and in a run all does, takes no wide division.
 fn scale(ns: u64, by: u64, of: u64) -> u64 {
+    if let Some(product) = ns.checked_mul(by) {
+        return product / of;
+    }
     (u128::from(ns) * u128::from(by) / u128::from(of)) as u64
 }
 

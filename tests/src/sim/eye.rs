@@ -1,10 +1,10 @@
 //! The eye on the gates: what must hold after every step.
 
 use cluster::{GroupId, NodeId};
-use reflex::CLAIMS_PER_FRAME;
+use reflex::{CLAIMS_PER_FRAME, NODES_MAX};
 
 use super::node::{Node, Power};
-use super::times::{DEATH_IS_FALSE, MS, settling, settling_with_one};
+use super::times::{DEATH_IS_FALSE, MS, UNSENT_MAX, settling, settling_with_one};
 use super::trace::{Detail, Trace};
 
 /// A link that works both ways between two nodes, and since when.
@@ -72,17 +72,21 @@ impl Eye {
             }
             self.look_at_deaths(now, node)?;
         }
+        let mut clocks = [0; NODES_MAX];
+        for (clock, node) in clocks.iter_mut().zip(nodes.iter()) {
+            *clock = node.clock.read(now);
+        }
         for group in 0..self.answers[0].len() {
             let mut opened = false;
-            for (node, answers) in nodes.iter().zip(&mut self.answers) {
+            for ((node, answers), clock) in nodes.iter().zip(&mut self.answers).zip(clocks) {
                 let since = &mut answers[group];
-                let is = node.answers(node.clock.read(now), group as GroupId);
+                let is = node.answers(clock, group as GroupId);
                 if since.is_some() != is {
                     *since = is.then_some(now);
                     opened |= is;
                     self.changes += 1;
                     let what = if is { "SERVED" } else { "closed" };
-                    trace.line(Detail::Decisions, &format!("node {}", node.id), || {
+                    trace.line(Detail::Decisions, format_args!("node {}", node.id), || {
                         format!("group {group} {what}")
                     });
                 }
@@ -95,6 +99,9 @@ impl Eye {
     /// A verdict of death is false while a link works to a kernel that answers.
     fn look_at_deaths(&self, now: u64, node: &mut Node) -> Result<(), String> {
         for dead in node.deaths.drain(..) {
+            if node.unsent > UNSENT_MAX {
+                return Err(format!("node {} holds node {dead} dead, which it could not ask", node.id));
+            }
             let (a, b) = (node.id.max(dead), node.id.min(dead));
             let since = self.company[usize::from(a)][usize::from(b)].kernels;
             if since.is_some_and(|since| now - since > DEATH_IS_FALSE) {
@@ -106,11 +113,12 @@ impl Eye {
 
     /// Promise 1: two nodes that hear each other do not both serve a group for longer than it takes to say so.
     fn look_at_owners(&mut self, now: u64, group: usize, opened: bool) -> Result<(), String> {
-        let owners: Vec<usize> =
-            (0..self.answers.len()).filter(|&n| self.answers[n][group].is_some()).collect();
-        if owners.len() < 2 {
+        let serves = |n: &usize| self.answers[*n][group].is_some();
+        // Nearly always: nothing to write down.
+        if (0..self.answers.len()).filter(serves).nth(1).is_none() {
             return Ok(());
         }
+        let owners: Vec<usize> = (0..self.answers.len()).filter(serves).collect();
         self.shared += u64::from(opened);
         for &a in &owners {
             for &b in owners.iter().filter(|&&b| b < a) {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use cluster::{Command, GroupId, NodeId, Set};
+use reflex::{Reach, Sight};
 
 use super::agent::Health;
 use super::luck::Luck;
@@ -18,6 +19,7 @@ enum Fault {
     Cut { link: usize, a: NodeId, b: NodeId },
     Part { a: NodeId, b: NodeId },
     Isolate(NodeId),
+    Unplug { node: NodeId, link: usize },
     HealLink(usize),
     Heal,
     Lose { link: usize, percent: u64 },
@@ -33,6 +35,7 @@ enum Fault {
     Thaw(NodeId),
     Scripts { node: NodeId, group: GroupId, start: u64, stop: u64, fail: (bool, bool) },
     Order { node: NodeId, command: Command },
+    See { node: NodeId, sight: Sight },
 }
 
 impl fmt::Display for Fault {
@@ -45,6 +48,8 @@ impl fmt::Display for Fault {
 pub(super) struct Faults {
     luck: Luck,
     scripts_fail: bool,
+    /// Not all nodes see the same in the end.
+    some_are_blind: bool,
     /// Agents that will be started again: when, where.
     restarts: Vec<(u64, NodeId)>,
     /// Commands that were given: number, node, life of its agent.
@@ -54,7 +59,8 @@ pub(super) struct Faults {
 impl Faults {
     pub(super) fn new(mut luck: Luck) -> Self {
         let scripts_fail = luck.percent(30);
-        Self { luck, scripts_fail, restarts: Vec::new(), commands: Vec::new() }
+        let some_are_blind = luck.percent(30);
+        Self { luck, scripts_fail, some_are_blind, restarts: Vec::new(), commands: Vec::new() }
     }
 
     /// Lets things go wrong for `time`.
@@ -89,7 +95,7 @@ impl Faults {
         let b = ((a + 1 + luck.below(nodes - 1)) % nodes) as NodeId;
         let (node, group) = (a as NodeId, luck.below(u64::from(world.groups().end)) as GroupId);
         let link = luck.below(world.links.len() as u64) as usize;
-        match luck.below(30) {
+        match luck.below(36) {
             0 | 1 => Fault::CutOneWay { link, from: node, to: b },
             2 => Fault::Cut { link, a: node, b },
             3 | 4 => Fault::Part { a: node, b },
@@ -112,7 +118,9 @@ impl Faults {
                 let (start, stop) = (luck.below(SCRIPT_MAX), luck.below(SCRIPT_MAX));
                 Fault::Scripts { node, group, start, stop, fail }
             }
-            _ => Fault::Order { node, command: command(luck, group) },
+            26 | 27 => Fault::Unplug { node, link },
+            28..=31 => Fault::Order { node, command: command(luck, group) },
+            _ => Fault::See { node, sight: sight(luck) },
         }
     }
 
@@ -136,8 +144,15 @@ impl Faults {
                     }
                 })
             }
-            Fault::HealLink(link) => world.on_links(|links| heal(&mut links[link])),
-            Fault::Heal => world.on_links(|links| links.iter_mut().for_each(heal)),
+            Fault::Unplug { node: id, link } => world.at(id, |node, now| node.plug(now, link, false)),
+            Fault::HealLink(link) => {
+                plug_in(world, link)?;
+                world.on_links(|links| heal(&mut links[link]))
+            }
+            Fault::Heal => {
+                (0..world.links.len()).try_for_each(|link| plug_in(world, link))?;
+                world.on_links(|links| links.iter_mut().for_each(heal))
+            }
             Fault::Lose { link, percent } => world.on_links(|links| links[link].loss = percent),
             Fault::Double { link, percent } => world.on_links(|links| links[link].twice = percent),
             Fault::PullThePlug(id) => {
@@ -177,6 +192,7 @@ impl Faults {
                 self.commands.push((number, id, life));
                 Ok(())
             }
+            Fault::See { node, sight } => world.see(node, sight),
             Fault::Pause(_)
             | Fault::Resume(_)
             | Fault::Start(_)
@@ -207,6 +223,11 @@ impl Faults {
             self.apply(world, Fault::Thaw(id))?;
             self.apply(world, Fault::Start(id))?;
         }
+        // Some see less than others, for good; the rest of the run asks who serves then.
+        for id in world.ids() {
+            let sight = if self.some_are_blind { sight(&mut self.luck) } else { Sight::default() };
+            world.see(id, sight)?;
+        }
         self.restarts.clear();
         world.run(2 * SCRIPT_MAX + 2 * PATIENCE)?;
         for id in world.ids() {
@@ -225,9 +246,26 @@ impl Faults {
     }
 }
 
+/// What a node may see: mostly ping nodes, now and then a network in doubt.
+fn sight(luck: &mut Luck) -> Sight {
+    let pings = (!luck.percent(15)).then(|| luck.below(3) as u8);
+    let reach = match luck.below(10) {
+        0 => Reach::Deaf,
+        1 => Reach::Hears,
+        2 => Reach::Answered,
+        _ => Reach::Unknown,
+    };
+    Sight::default().pinging(pings).reaches(reach, luck.percent(80))
+}
+
 fn cut(cut: &mut [Vec<bool>], a: NodeId, b: NodeId) {
     let (a, b) = (usize::from(a), usize::from(b));
     (cut[a][b], cut[b][a]) = (true, true);
+}
+
+/// Everybody's cable of that link.
+fn plug_in(world: &mut World, link: usize) -> Result<(), String> {
+    world.ids().try_for_each(|id| world.at(id, |node, now| node.plug(now, link, true)))
 }
 
 fn heal(link: &mut super::world::Link) {

@@ -20,6 +20,8 @@ pub enum Mutation {
     NoStickiness,
     /// Silence alone makes a node dead, whether or not anybody asked it (2.2 of the design).
     NoUnansweredRule,
+    /// What could not be sent counts as asked.
+    UnsentAsks,
 }
 
 pub(super) struct Kernel {
@@ -48,7 +50,7 @@ pub(super) const DIGEST: u32 = 7;
 impl Kernel {
     /// New tables: everything is closed (R7).
     pub(super) fn new(start: &Start, mutation: Mutation) -> Self {
-        let mut orders = Box::new(Orders::new());
+        let orders = Box::new(Orders::new());
         orders.session.set(start.session);
         orders.own.set(u64::from(start.own));
         orders.nodes_len.set(start.nodes as u64);
@@ -59,7 +61,7 @@ impl Kernel {
         orders.warntime.set(DEADTIME);
         let unanswered = match mutation {
             Mutation::NoUnansweredRule => 0,
-            Mutation::None | Mutation::NoEgressGate | Mutation::NoStickiness => {
+            Mutation::None | Mutation::NoEgressGate | Mutation::NoStickiness | Mutation::UnsentAsks => {
                 watch::unanswered_min(KEEPALIVE, DEADTIME)
             }
         };
@@ -67,7 +69,7 @@ impl Kernel {
         orders.grace.set(GRACE);
         orders.key_current.set(1);
         // Shorter than a block, so there is one.
-        orders.keys[1] = Key::new(mac::SHA1, b"ultramonkey").unwrap_or_default();
+        orders.set_key(1, &Key::new(mac::SHA1, b"ultramonkey").unwrap_or_default());
         let facts = Box::new(Facts::new());
         Self { orders, facts, mutation, desk: Desk::default(), events: Vec::new(), life: start.life }
     }
@@ -77,7 +79,9 @@ impl Kernel {
         let groups = self.orders.groups_len.get() as usize;
         let fenced: Vec<u64> = match self.mutation {
             Mutation::NoStickiness => self.facts.gates[..groups].iter().map(|g| g.fenced.get()).collect(),
-            Mutation::None | Mutation::NoEgressGate | Mutation::NoUnansweredRule => Vec::new(),
+            Mutation::None | Mutation::NoEgressGate | Mutation::NoUnansweredRule | Mutation::UnsentAsks => {
+                Vec::new()
+            }
         };
         let events = &mut self.events;
         let done = program(&self.orders, &self.facts, &mut self.desk, &mut |event| events.push(event));
@@ -112,20 +116,17 @@ impl Kernel {
         self.act(|orders, facts, _, sink| gate::renew_lease(orders, facts, now, until, &mut Out(sink)));
     }
 
-    /// The agent's prober makes the next probe on a link.
-    pub(super) fn probe(&mut self, now: u64, to: u8, link: u8, page: u8) -> Frame {
+    /// The agent's prober makes the next probe on a link and sends it, if it can be sent.
+    pub(super) fn probe(&mut self, now: u64, (to, link): (u8, u8), page: u8, went: bool) -> Frame {
+        let went = went || self.mutation == Mutation::UnsentAsks;
         self.act(|orders, facts, desk, sink| {
             let sent = &orders.nodes[usize::from(to)].links[usize::from(link)];
             let seq = sent.sent.get() + 1;
-            reflex::node::make_probe(
-                orders,
-                facts,
-                desk,
-                &Probe { to, link, seq, page, now },
-                &mut Out(sink),
-            );
+            let probe = Probe { to, link, seq, page, now };
+            reflex::node::make_probe(orders, facts, desk, &probe, &mut Out(sink));
             sent.sent_at.set(now);
             sent.sent.set(seq);
+            reflex::node::was_sent(orders, facts, &probe, went);
             desk.frame
         })
     }

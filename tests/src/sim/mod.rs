@@ -4,7 +4,7 @@
 //! Kernel and agent are separate actors: the kernel goes on while its agent is frozen, hangs, was killed or restarts.
 //! Around them is a world in which everything fails: links that lose, delay, double and reorder frames or carry one way
 //! only, partitions, power, paused virtual machines whose clocks stood still, clocks that drift, scripts that are slow or
-//! fail, and operators.
+//! fail, nodes that see less than others of their network, and operators.
 //!
 //! After every step the eye (`eye`) asks: do two nodes answer in the name of a group that hear each other? Was anybody
 //! declared dead who answers? The bounds are in [`times`], each with its arithmetic. After the faults everything is put
@@ -30,6 +30,7 @@ mod trace;
 mod world;
 
 use cluster::NodeId;
+use reflex::Sight;
 
 use faults::Faults;
 use luck::Luck;
@@ -132,6 +133,12 @@ fn run(world: &mut World, faults: &mut Faults) -> Result<(), String> {
     faults.repair(world)?;
     world.run(times::CALM)?;
     has_one_owner_each(world)?;
+    if world.sights.iter().any(|sight| *sight != Sight::default()) {
+        // Who lost a group for what he saw during the faults may get it back.
+        world.run(times::SETTLE)?;
+        has_one_owner_each(world)?;
+        who_sees_most_serves(world)?;
+    }
     let changes = world.eye.changes;
     world.run(times::STEADY)?;
     if world.eye.changes != changes {
@@ -140,8 +147,29 @@ fn run(world: &mut World, faults: &mut Faults) -> Result<(), String> {
     if let Some(number) = faults.unanswered(world) {
         return Err(format!("command {number} was never answered"));
     }
+    for id in world.ids() {
+        world.see(id, Sight::default())?;
+    }
+    world.run(times::SETTLE)?;
     let mut luck = Luck::new(world.luck.next());
     drill::run(world, &mut luck)
+}
+
+/// No other node that could serve a group sees more of its network than its owner.
+fn who_sees_most_serves(world: &World) -> Result<(), String> {
+    for group in world.groups() {
+        for owner in world.eye.owners(group) {
+            let seen = world.sights[usize::from(owner)];
+            let better = world.ids().find(|&id| {
+                world.sights[usize::from(id)].more_than(seen).is_some() && !world.node(id).has_failed(group)
+            });
+            // In a circle of three that know different things somebody always sees more.
+            if let Some(better) = better.filter(|_| world.nodes.len() == 2) {
+                return Err(format!("group {group} is on node {owner}, and node {better} sees more"));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// After the faults every group has one owner, where its resources are up and nowhere else, unless its scripts failed

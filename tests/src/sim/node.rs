@@ -6,7 +6,7 @@ mod life;
 use std::collections::BTreeMap;
 use std::mem;
 
-use cluster::{Config, GroupId, Input, NodeId};
+use cluster::{Config, Done, GroupId, Input, NodeId, Refusal};
 use reflex::{EventKind, Frame};
 
 use super::agent::{Agent, Health, Wish};
@@ -57,6 +57,21 @@ pub(super) enum Runs {
     Starting,
     Up,
     Stopping,
+    /// From below on the way to [`Self::Ready`].
+    Readying,
+    /// From above on the way there.
+    Clearing,
+    /// Only the addresses are up.
+    Ready,
+    /// These are let go again, which no script can spoil.
+    Releasing,
+}
+
+impl Runs {
+    /// The addresses are up, or come up, alone.
+    pub(super) fn is_alone(self) -> bool {
+        matches!(self, Self::Readying | Self::Clearing | Self::Ready)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +85,8 @@ struct Script {
 struct Kept {
     session: u64,
     started: Vec<GroupId>,
+    /// By group.
+    stays: Vec<Option<u64>>,
 }
 
 pub(super) struct Node {
@@ -80,6 +97,10 @@ pub(super) struct Node {
     gates_first: bool,
     pub(super) plans: Vec<Plan>,
     pub(super) power: Power,
+    /// By link: its cable is out, so that nothing can be sent by it.
+    pub(super) unplugged: Vec<bool>,
+    /// Keepalives in a row that left by no link.
+    pub(super) unsent: u32,
     pub(super) clock: Clock,
     pub(super) kernel: Option<Kernel>,
     pub(super) agent: Option<Agent>,
@@ -92,7 +113,7 @@ pub(super) struct Node {
     pub(super) backlog: Vec<Frame>,
     /// To whom, by which link.
     pub(super) outbox: Vec<(NodeId, u8, Frame)>,
-    pub(super) replies: Vec<(u64, Result<String, String>)>,
+    pub(super) replies: Vec<(u64, Result<Done, Refusal>)>,
     /// Nodes that the kernel declared dead since the eye last looked.
     pub(super) deaths: Vec<NodeId>,
     /// Something that must never happen.
@@ -123,6 +144,8 @@ impl Node {
             gates_first: make.gates_first,
             plans: vec![plan; groups],
             power: Power::Off,
+            unplugged: vec![false; usize::from(make.links)],
+            unsent: 0,
             clock: make.clock,
             kernel: None,
             agent: None,
@@ -272,6 +295,7 @@ impl Node {
             (agent.page, agent.life)
         };
         self.set(now + KEEPALIVE, Alarm::Tick { life: pages.1 });
+        self.unsent = if self.unplugged.contains(&false) { 0 } else { self.unsent + 1 };
         self.probe(now, pages.0);
         self.on_events(now);
     }
@@ -280,7 +304,8 @@ impl Node {
         let Some(kernel) = &mut self.kernel else { return };
         for link in 0..self.links {
             for to in (0..self.config.nodes as NodeId).filter(|&to| to != self.id) {
-                let frame = kernel.probe(now, to, link, page);
+                let went = !self.unplugged[usize::from(link)];
+                let frame = kernel.probe(now, (to, link), page, went);
                 self.outbox.push((to, link, frame));
             }
         }
@@ -344,6 +369,16 @@ impl Node {
         self.scripts[group as usize].runs
     }
 
+    pub(super) fn home(&self, group: GroupId) -> NodeId {
+        self.config.groups[group as usize].home
+    }
+
+    /// Whether it held the group at any time in its present life.
+    pub(super) fn has_held(&self, group: GroupId) -> bool {
+        let kernel = self.kernel.as_ref();
+        kernel.is_some_and(|kernel| reflex::gate::claim(&kernel.orders, &kernel.facts, group).epoch != 0)
+    }
+
     /// Why it does not want the group, if so.
     pub(super) fn has_failed(&self, group: GroupId) -> bool {
         let agent = self.agent.as_ref();
@@ -367,7 +402,7 @@ impl Node {
     }
 
     pub(super) fn trace_frame(&self, frame: &Frame) {
-        self.trace.line(Detail::Frames, &format!("node {}", self.id), || {
+        self.trace.line(Detail::Frames, format_args!("node {}", self.id), || {
             format!(
                 "hears {:?} {} of node {} on link {}, page {}, status {:04b}, {:?}",
                 frame.kind(),

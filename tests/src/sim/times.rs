@@ -8,6 +8,8 @@ pub const MS: u64 = 1_000_000;
 pub const KEEPALIVE: u64 = 100 * MS;
 /// Silence after which a node may be declared dead, ns.
 pub const DEADTIME: u64 = 500 * MS;
+/// How long one node must see more than another before that moves a group, ns: longer than both take to notice the same.
+pub const DAMPING: u64 = 300 * MS;
 /// How long a start waits for nodes that are not heard, ns.
 pub const INITDEAD: u64 = 3_000 * MS;
 /// How long the kernel goes on without its agent, ns. Longer than [`DEADTIME`], so that a node whose agent sleeps can be
@@ -23,6 +25,8 @@ pub const FLIGHT_MAX: u64 = 20 * MS;
 pub const DRIFT_PPM_MAX: u64 = 5_000;
 /// How long ARP is listened for, ns.
 pub const ASKING: u64 = 300 * MS;
+/// Until the addresses of an heir are up.
+pub const READYING: u64 = MS / 3;
 /// How long the election waits for others, ns: `HEIR_PATIENCE` of the election, which is longer than deadtime.
 pub const PATIENCE: u64 = 2_000 * MS;
 /// Slowest script, ns.
@@ -61,10 +65,17 @@ pub const fn settling_with_one(pages: u64) -> u64 {
 /// node was last heard. After a keepalive and a round trip more, whoever asks has heard it.
 pub const DEATH_IS_FALSE: u64 = drifted(DEADTIME + KEEPALIVE + 2 * FLIGHT_MAX);
 
+/// Keepalives in a row that left by no link, after which no verdict of death may come. The three that make one may have gone
+/// before; the first that does not leave may fall into the same moment as a frame that was said at once.
+pub const UNSENT_MAX: u32 = 4;
+
 /// How long after the last fault every group has one owner, whose resources are up.
 ///
 /// One after the other, what may follow: a start that waits for initdead, a death, four moves that wait for an heir, and
 /// scripts at each step.
 pub const CALM: u64 = drifted(INITDEAD + DEADTIME + 4 * PATIENCE + 4 * SCRIPT_MAX);
+/// How long after it sees as much as others a node may get back what it lost for seeing less: what the election waits,
+/// and a move.
+pub const SETTLE: u64 = drifted(10_000 * MS + DAMPING + 2 * PATIENCE + 2 * SCRIPT_MAX);
 /// How long nothing may change after that: two tries of whatever might be tried again.
 pub const STEADY: u64 = drifted(2 * PATIENCE + 2 * KEEPALIVE);

@@ -1,6 +1,7 @@
 //! What happened, for the person who replays a failure.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::rc::Rc;
 
 use super::times::MS;
@@ -36,16 +37,17 @@ impl Trace {
         self.0.now.set(now);
     }
 
-    pub(super) fn line(&self, detail: Detail, who: &str, what: impl FnOnce() -> String) {
+    pub(super) fn line(&self, detail: Detail, who: impl fmt::Display, what: impl FnOnce() -> String) {
         if detail <= self.0.detail {
-            let now = self.0.now.get();
+            // Not everything that can be shown knows padding.
+            let (now, who) = (self.0.now.get(), who.to_string());
             let (ms, us) = (now / MS, now % MS / 1_000);
             self.0.lines.borrow_mut().push(format!("{ms:>6}.{us:03} ms  {who:<7} {}", what()));
         }
     }
 
     pub(super) fn node(&self, id: u8, what: impl FnOnce() -> String) {
-        self.line(Detail::Decisions, &format!("node {id}"), what);
+        self.line(Detail::Decisions, format_args!("node {id}"), what);
     }
 
     pub(super) fn take(&self) -> Vec<String> {

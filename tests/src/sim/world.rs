@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::mem;
 
-use cluster::{Command, Config, GroupConfig, GroupId, Input, NodeId};
-use reflex::Frame;
+use cluster::{Command, Config, Done, GroupConfig, GroupId, Input, NodeId, Refusal};
+use reflex::{Frame, Sight};
 
 use super::clock::Clock;
 use super::eye::Eye;
 use super::kernel::Mutation;
 use super::luck::Luck;
 use super::node::{Alarm, Make, Node, Power};
-use super::times::{DEADTIME, DRIFT_PPM_MAX, FLIGHT_MAX, INITDEAD, MS};
+use super::times::{DAMPING, DEADTIME, DRIFT_PPM_MAX, FLIGHT_MAX, INITDEAD, MS};
 use super::trace::Trace;
 
 /// One link: a segment that every node is on.
@@ -50,13 +50,15 @@ pub(super) struct World {
     pub(super) trace: Trace,
     groups: usize,
     /// Frames under way.
-    queue: BTreeMap<(u64, u64), (NodeId, Frame)>,
+    queue: BTreeMap<(u64, u64), (NodeId, Box<Frame>)>,
     queued: u64,
     pub(super) steps: u64,
     commands: u64,
-    replies: BTreeMap<u64, Result<String, String>>,
+    replies: BTreeMap<u64, Result<Done, Refusal>>,
     /// Links, machines or agents changed.
     changed: bool,
+    /// What each node can see of the groups' network.
+    pub(super) sights: Vec<Sight>,
 }
 
 impl World {
@@ -64,17 +66,20 @@ impl World {
     pub(super) fn new(setup: &Setup, mut luck: Luck, trace: Trace) -> Self {
         // Not 0, which means never in the tables.
         let now = 1_000 * MS;
-        let groups: Vec<GroupConfig> = setup.homes.iter().map(|&home| GroupConfig { home }).collect();
         let len = setup.nodes;
         let mut node = |own| {
+            // Nodes need not agree: one may have no kernel gates.
+            let group = |&home| GroupConfig { home, hands_over: luck.percent(70) };
+            let groups = setup.homes.iter().map(group).collect();
             Node::new(Make {
                 config: Config {
                     own,
                     nodes: len,
-                    groups: groups.clone(),
+                    groups,
                     auto_failback: setup.auto_failback,
                     initdead: INITDEAD,
                     deadtime: DEADTIME,
+                    damping: DAMPING,
                 },
                 links: setup.links,
                 mutation: setup.mutation,
@@ -101,15 +106,16 @@ impl World {
             luck,
             nodes,
             links,
-            eye: Eye::new(len, groups.len()),
+            eye: Eye::new(len, setup.homes.len()),
             trace,
-            groups: groups.len(),
+            groups: setup.homes.len(),
             queue: BTreeMap::new(),
             queued: 0,
             steps: 0,
             commands: 0,
             replies: BTreeMap::new(),
             changed: true,
+            sights: vec![Sight::default(); len],
         }
     }
 
@@ -125,7 +131,7 @@ impl World {
         0..self.groups as GroupId
     }
 
-    pub(super) fn reply(&self, id: u64) -> Option<&Result<String, String>> {
+    pub(super) fn reply(&self, id: u64) -> Option<&Result<Done, Refusal>> {
         self.replies.get(&id)
     }
 
@@ -154,6 +160,19 @@ impl World {
                 node.power = Power::On;
             }
             node.start_agent(now, session);
+        })?;
+        self.see(id, self.sights[usize::from(id)])
+    }
+
+    /// What a node can see of every group's network from now on; its agent is told, if there is one to tell.
+    pub(super) fn see(&mut self, id: NodeId, sight: Sight) -> Result<(), String> {
+        self.sights[usize::from(id)] = sight;
+        if self.node(id).power != Power::On {
+            return Ok(());
+        }
+        let groups = self.groups();
+        self.at(id, |node, now| {
+            groups.for_each(|group| node.on_input(now, Input::Sight { group, sight }));
         })
     }
 
@@ -165,7 +184,8 @@ impl World {
             for frame in mem::take(&mut node.backlog) {
                 node.on_frame(now, frame);
             }
-        })
+        })?;
+        self.see(id, self.sights[usize::from(id)])
     }
 
     /// An operator's command; its answer will be in [`Self::reply`].
@@ -236,14 +256,15 @@ impl World {
             Power::Paused => {
                 // What the hypervisor's queue holds.
                 if node.backlog.len() < 16 {
-                    node.backlog.push(frame);
+                    node.backlog.push(*frame);
                 }
                 Ok(())
             }
+            Power::On if node.unplugged[usize::from(frame.link())] => Ok(()),
             Power::On => {
                 node.trace_frame(&frame);
                 let now = node.clock.read(self.now);
-                node.on_frame(now, frame);
+                node.on_frame(now, *frame);
                 self.after(to)
             }
         }
@@ -254,7 +275,8 @@ impl World {
         let cut = &self.links[0].cut;
         self.nodes.iter().any(|peer| {
             let (a, b) = (usize::from(id), usize::from(peer.id));
-            a != b && !cut[a][b] && !cut[b][a] && peer.answers(peer.clock.read(self.now), group)
+            let plugged = !peer.unplugged[0] && !self.nodes[a].unplugged[0];
+            a != b && plugged && !cut[a][b] && !cut[b][a] && peer.answers(peer.clock.read(self.now), group)
         })
     }
 
@@ -276,9 +298,11 @@ impl World {
     }
 
     fn send(&mut self, from: NodeId, to: NodeId, link: u8, frame: Frame) {
-        let link = &mut self.links[usize::from(link)];
+        let number = usize::from(link);
+        let link = &mut self.links[number];
         let (a, b) = (usize::from(from), usize::from(to));
-        if link.cut[a][b] || self.luck.percent(link.loss) {
+        let is_out = |node: usize| self.nodes[node].unplugged[number];
+        if is_out(a) || is_out(b) || link.cut[a][b] || self.luck.percent(link.loss) {
             return;
         }
         let copies = if self.luck.percent(link.twice) { 2 } else { 1 };
@@ -289,15 +313,18 @@ impl World {
             let at = if link.reorders { at } else { at.max(*last) };
             *last = at;
             self.queued += 1;
-            self.queue.insert((at, self.queued), (to, frame));
+            self.queue.insert((at, self.queued), (to, Box::new(frame)));
         }
     }
 
     fn look(&mut self) -> Result<(), String> {
         if mem::take(&mut self.changed) {
-            let links = &self.links;
+            let (links, nodes) = (&self.links, &self.nodes);
             let works = |a: usize, b: usize| {
-                links.iter().any(|link| !link.cut[a][b] && !link.cut[b][a] && link.loss == 0)
+                links.iter().enumerate().any(|(number, link)| {
+                    let plugged = !nodes[a].unplugged[number] && !nodes[b].unplugged[number];
+                    plugged && !link.cut[a][b] && !link.cut[b][a] && link.loss == 0
+                })
             };
             self.eye.look_at_links(self.now, &self.nodes, works);
         }

@@ -1,13 +1,17 @@
 //! What the suites of ownership share.
 
-#![allow(dead_code, unreachable_pub, reason = "no suite uses all of it")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "no suite uses all of it")]
 
 pub mod connections;
 pub mod counters;
+pub mod pinned;
 
-use anyhow::{Context as _, Result};
+use std::ops::Range;
+
+use anyhow::{Context as _, Result, ensure};
+use tests::clock;
 use tests::lan::{Network, VIP};
-use tests::stage::{self, Stage};
+use tests::stage::{self, Seen, Stage};
 
 /// The preferred node of how-to 001.
 pub const OWNER: usize = 0;
@@ -35,4 +39,48 @@ pub fn session(stage: &Stage, node: usize, of: usize) -> Result<String> {
 /// Whether the virtual address is on eth0 of `node`.
 pub fn has_address(stage: &Stage, node: usize) -> Result<bool> {
     Ok(stage.lan.addresses(node, Network::Eth0)?.iter().any(|(address, _)| *address == VIP))
+}
+
+/// How things stood before something of the owner's that nobody may notice.
+pub struct Peace {
+    life: String,
+    epoch: u64,
+    calls: Vec<String>,
+    log: String,
+    from: u64,
+}
+
+impl Peace {
+    /// Looks, before it.
+    pub fn before(stage: &Stage) -> Result<Self> {
+        Ok(Self {
+            life: session(stage, OTHER, OWNER)?,
+            epoch: epoch(stage, OTHER)?,
+            calls: stage.hosts[OWNER].script_calls(),
+            log: stage.hosts[OTHER].log(),
+            from: clock::now(),
+        })
+    }
+
+    /// Looks again: nothing is different. Returns the time between, for which [`undisturbed`] looks at the client.
+    pub fn holds(self, stage: &Stage) -> Result<Range<u64>> {
+        let between = self.from..clock::now();
+        ensure!(epoch(stage, OTHER)? == self.epoch, "the epoch is the same");
+        ensure!(session(stage, OTHER, OWNER)? == self.life, "to the other node it is the same life");
+        let after = stage.hosts[OWNER].script_calls();
+        ensure!(after == self.calls, "scripts were called: {:?}", &after[self.calls.len()..]);
+        let after = stage.hosts[OTHER].log();
+        ensure!(after == self.log, "the other node noticed: {}", &after[self.log.len()..]);
+        Ok(between)
+    }
+}
+
+/// The client got every answer, and from the owner.
+///
+/// # Panics
+/// Else.
+pub fn undisturbed(played: Option<(Range<u64>, Seen)>) {
+    let Some((between, seen)) = played else { return };
+    let missed = seen.missed(OWNER, between.start, between.end);
+    assert_eq!(missed, (0, 0), "requests lost, and answered by the other");
 }

@@ -23,15 +23,6 @@ fn serving() -> Node {
     node
 }
 
-#[track_caller]
-fn answers(node: &mut Node, packet: &[u8], action: u32, verdict: Verdict, what: &str) {
-    let ran = node.run(packet);
-    assert_eq!((ran.action, ran.verdict), (action, verdict), "{what}");
-    if action != TX {
-        assert_eq!(ran.bytes, packet, "{what}: the bytes stay as they came");
-    }
-}
-
 /// Through an open gate a request is answered with the VIP's MAC, byte by byte as RFC 826 wants it, padding untouched.
 #[test]
 fn a_request_is_answered_through_an_open_gate() {
@@ -64,20 +55,20 @@ fn arp_without_padding() -> Vec<u8> {
 #[test]
 fn a_closed_gate_is_silent() {
     need_root!("a_closed_gate_is_silent");
-    let closed = |node: &mut Node, what| answers(node, &who_has(VIP), DROP, Verdict::ArpClosed, what);
+    let closed = |node: &mut Node, what| node.acts(&who_has(VIP), DROP, Verdict::ArpClosed, what);
     let mut node = Node::new();
     let vip = node.vip(VIP, GROUP as u32);
     closed(&mut node, "never granted");
     node.grant(GROUP, 5);
-    answers(&mut node, &who_has(VIP), TX, Verdict::ArpAnswered, "granted");
+    node.acts(&who_has(VIP), TX, Verdict::ArpAnswered, "granted");
     node.kernel.set_vip(VIP, Vip { ready: 0, ..vip }).unwrap();
     closed(&mut node, "not ready");
     node.kernel.set_vip(VIP, vip).unwrap();
-    answers(&mut node, &who_has(VIP), TX, Verdict::ArpAnswered, "ready");
+    node.acts(&who_has(VIP), TX, Verdict::ArpAnswered, "ready");
     node.orders.gates[GROUP].resigned.set(5);
     closed(&mut node, "resigned");
     node.grant(GROUP, 6);
-    answers(&mut node, &who_has(VIP), TX, Verdict::ArpAnswered, "granted again");
+    node.acts(&who_has(VIP), TX, Verdict::ArpAnswered, "granted again");
 }
 
 /// The first request after the lease fences the gate on the spot: a late renewal opens nothing, a new epoch does.
@@ -86,16 +77,16 @@ fn an_expired_lease_closes_for_good() {
     need_root!("an_expired_lease_closes_for_good");
     let mut node = serving();
     node.orders.lease_until.set(clock::now());
-    answers(&mut node, &who_has(VIP), TX, Verdict::ArpAnswered, "expired, but nobody is there to yield to");
+    node.acts(&who_has(VIP), TX, Verdict::ArpAnswered, "expired, but nobody is there to yield to");
     node.orders.lease_until.set(clock::now() + HOUR);
     node.admit(&mut Peer::new(1));
     node.orders.lease_until.set(clock::now());
-    answers(&mut node, &who_has(VIP), DROP, Verdict::ArpClosed, "expired");
+    node.acts(&who_has(VIP), DROP, Verdict::ArpClosed, "expired");
     node.orders.lease_until.set(clock::now() + HOUR);
-    answers(&mut node, &who_has(VIP), DROP, Verdict::ArpClosed, "renewed too late");
+    node.acts(&who_has(VIP), DROP, Verdict::ArpClosed, "renewed too late");
     assert_eq!(node.facts.gates[GROUP].fenced.get(), 5);
     node.grant(GROUP, 6);
-    answers(&mut node, &who_has(VIP), TX, Verdict::ArpAnswered, "granted anew");
+    node.acts(&who_has(VIP), TX, Verdict::ArpAnswered, "granted anew");
 }
 
 /// Where `XDP_TX` is not known to work, and on interfaces that the VIP does not live on, the stack decides, if the gate
@@ -110,9 +101,9 @@ fn the_stack_answers_where_we_cannot() {
         ("another interface", Vip { ifindex: INTERFACE + 1, ..vip }),
     ] {
         node.kernel.set_vip(VIP, other).unwrap();
-        answers(&mut node, &who_has(VIP), PASS, Verdict::ArpToStack, what);
+        node.acts(&who_has(VIP), PASS, Verdict::ArpToStack, what);
         node.orders.gates[GROUP].resigned.set(5);
-        answers(&mut node, &who_has(VIP), DROP, Verdict::ArpClosed, what);
+        node.acts(&who_has(VIP), DROP, Verdict::ArpClosed, what);
         node.orders.gates[GROUP].resigned.set(0);
     }
 }
@@ -131,7 +122,7 @@ fn other_arp_passes() {
         ("our own announcement, come back", arp(ARP_REQUEST, OWN_MAC, VIP, VIP)),
         ("our own announcement, as a reply", arp(ARP_REPLY, OWN_MAC, VIP, VIP)),
     ] {
-        answers(&mut node, &packet, PASS, Verdict::ArpOther, what);
+        node.acts(&packet, PASS, Verdict::ArpOther, what);
     }
     assert_eq!(node.event_kinds(), []);
 }
@@ -147,7 +138,7 @@ fn a_probe_for_a_duplicate_is_answered() {
     assert_eq!(ran.bytes[28..32], VIP.octets());
     assert_eq!(ran.bytes[38..42], [0; 4]);
     node.orders.gates[GROUP].resigned.set(5);
-    answers(&mut node, &probe, DROP, Verdict::ArpClosed, "closed");
+    node.acts(&probe, DROP, Verdict::ArpClosed, "closed");
 }
 
 /// Somebody else says that the VIP is his: an alarm while we serve it, nothing to us while we do not. The stack sees it
@@ -163,14 +154,14 @@ fn a_foreign_claim_is_a_conflict_only_while_we_serve() {
         arp(ARP_REQUEST, OTHER_MAC, VIP, CLIENT),
     ];
     for claim in &claims {
-        answers(&mut node, claim, PASS, Verdict::ArpConflict, "open");
+        node.acts(claim, PASS, Verdict::ArpConflict, "open");
         let events = node.events();
         assert_eq!(events.len(), 1);
         assert_eq!((events[0].kind, events[0].group as usize), (EventKind::Conflict as u32, GROUP));
     }
     node.orders.gates[GROUP].resigned.set(5);
     for claim in &claims {
-        answers(&mut node, claim, PASS, Verdict::ArpOther, "closed");
+        node.acts(claim, PASS, Verdict::ArpOther, "closed");
     }
     assert_eq!(node.event_kinds(), []);
 }
@@ -182,7 +173,7 @@ fn malformed_arp_passes() {
     need_root!("malformed_arp_passes");
     let mut node = serving();
     let other = |node: &mut Node, packet: &[u8], what: &str| {
-        answers(node, packet, PASS, Verdict::ArpOther, what);
+        node.acts(packet, PASS, Verdict::ArpOther, what);
     };
     for (what, at, values) in [
         ("hardware", 14, &[0u16, 2, 6, 0x0100, 0xffff][..]),
@@ -201,7 +192,7 @@ fn malformed_arp_passes() {
     }
     let mut long = who_has(VIP);
     long.resize(1500, 0xee);
-    answers(&mut node, &long, TX, Verdict::ArpAnswered, "what lies behind is no part of it");
+    node.acts(&long, TX, Verdict::ArpAnswered, "what lies behind is no part of it");
 }
 
 /// Two thousand addresses, each in its own group or sharing one, are found.
@@ -217,7 +208,7 @@ fn many_addresses_are_told_apart() {
     for i in (0..2000).step_by(13) {
         let (action, verdict) =
             if i % 20 == 7 { (TX, Verdict::ArpAnswered) } else { (DROP, Verdict::ArpClosed) };
-        answers(&mut node, &who_has(address(i)), action, verdict, &address(i).to_string());
+        node.acts(&who_has(address(i)), action, verdict, &address(i).to_string());
     }
-    answers(&mut node, &who_has(address(2000)), PASS, Verdict::ArpOther, "one more");
+    node.acts(&who_has(address(2000)), PASS, Verdict::ArpOther, "one more");
 }

@@ -1,19 +1,20 @@
 //! One node: the kernel programs with orders of our choice, and a way to run a packet through them.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use aya::maps::{MapData, RingBuf};
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use reflex::gate::Armed;
 use reflex::layout::{Key, LAYOUT_VERSION, Vip};
+use reflex::path;
 use reflex::verdict::VERDICTS;
 use reflex::word::Word;
 use reflex::{Event, EventKind, Facts, Orders, Verdict, mac};
 use xbeat::datapath::xdp::Kernel;
 use xbeat::sys::{Table, clock};
 
-use crate::packets::{OWN, OWN_MAC, PORT};
+use crate::packets::{GROUP, GROUP_PORT, GROUP6, OWN, OWN_MAC, OWN6, PORT};
 use crate::peer::Peer;
 
 pub(crate) const PASS: u32 = 2;
@@ -31,8 +32,14 @@ pub(crate) const SESSION: u64 = 0x5e55_1011;
 pub(crate) const KEY_SHA1: u8 = 1;
 /// Key number of the HMAC-SHA256 key.
 pub(crate) const KEY_SHA256: u8 = 2;
+/// Key number of the HMAC-MD5 key.
+pub(crate) const KEY_MD5: u8 = 3;
 /// Groups of the node under test: two full pages of claims and a half.
 pub(crate) const GROUPS: u64 = 20;
+/// The links of the node under test, by what they send to: an address, a group, a group over IPv6.
+pub(crate) const UCAST: u8 = 0;
+pub(crate) const MCAST: u8 = 1;
+pub(crate) const MCAST6: u8 = 2;
 /// `BPF_PROG_TEST_RUN` says that packets come from the loopback interface of the network namespace.
 pub(crate) const INTERFACE: u32 = 1;
 
@@ -41,6 +48,7 @@ pub(crate) fn key(number: u8) -> Key {
     match number {
         KEY_SHA1 => Key::new(mac::SHA1, b"a secret").unwrap(),
         KEY_SHA256 => Key::new(mac::SHA256, b"another secret").unwrap(),
+        KEY_MD5 => Key::new(mac::MD5, b"somethingrandom").unwrap(),
         _ => Key::default(),
     }
 }
@@ -109,6 +117,16 @@ impl Node {
         assert_eq!(self.believed(), before, "{what}: nothing is believed");
     }
 
+    /// Runs a packet that ends with `action` and `verdict`; what is not sent on stays as it came.
+    #[track_caller]
+    pub(crate) fn acts(&mut self, packet: &[u8], action: u32, verdict: Verdict, what: &str) {
+        let ran = self.run(packet);
+        assert_eq!((ran.action, ran.verdict), (action, verdict), "{what}");
+        if action != TX {
+            assert_eq!(ran.bytes, packet, "{what}: the bytes stay as they came");
+        }
+    }
+
     /// Runs a packet that is none of ours: it goes to the stack as it came, and leaves no trace.
     #[track_caller]
     pub(crate) fn passes(&mut self, packet: &[u8], what: &str) {
@@ -124,8 +142,8 @@ impl Node {
         let link = &self.orders.nodes[usize::from(node)].links[usize::from(link)];
         // As `reflex::node::make_probe` and the prober do it.
         let now = clock::now();
-        link.asked_at.set(now);
         link.asked.add(1);
+        link.asked_at.set(now);
         link.sent_at.set(now);
         link.sent.add(1);
         link.sent.get()
@@ -149,8 +167,8 @@ impl Node {
     }
 
     /// Enters `address` as a VIP of `group`, ready, at home on the interface of the tests.
-    pub(crate) fn vip(&mut self, address: Ipv4Addr, group: u32) -> Vip {
-        let vip = Vip { group, ifindex: INTERFACE, mac: OWN_MAC, ready: 1, bounce: 1 };
+    pub(crate) fn vip(&mut self, address: impl Into<IpAddr>, group: u32) -> Vip {
+        let vip = Vip { group, ifindex: INTERFACE, mac: OWN_MAC, ready: 1, bounce: 1, ..Vip::default() };
         self.kernel.set_vip(address, vip).unwrap();
         vip
     }
@@ -178,7 +196,8 @@ impl Node {
             words.extend(n.pages.iter().map(Word::get));
             for l in &n.links {
                 push(&mut words, &[&l.seen, &l.answered, &l.answered_count, &l.heard_at, &l.pong_at]);
-                push(&mut words, &[&l.asked_when_heard, &l.ifindex, &l.address, &l.rtt, &l.received]);
+                push(&mut words, &[&l.asked_when_heard, &l.ifindex, &l.rtt, &l.jitter, &l.received]);
+                words.extend(l.address.get());
                 words.extend(l.gaps.iter().map(Word::get));
             }
         }
@@ -198,7 +217,20 @@ fn defaults(orders: &mut Orders) {
     orders.layout.set(LAYOUT_VERSION);
     orders.session.set(SESSION);
     orders.own.set(0);
-    orders.addresses[0].set(u64::from(u32::from_ne_bytes(OWN.octets())));
+    orders.addresses[0].set(path::ipv4(OWN.octets()));
+    orders.addresses[15].set(path::ipv6(OWN6.octets()));
+    for (link, port, group) in [
+        (UCAST, PORT, path::NO_IP),
+        (MCAST, GROUP_PORT, path::ipv4(GROUP.octets())),
+        (MCAST6, PORT, path::ipv6(GROUP6.octets())),
+    ] {
+        let path = &orders.paths[usize::from(link)];
+        path.ifindex.set(u64::from(INTERFACE));
+        path.group.set(group);
+        path.own.set(if link == MCAST6 { path::ipv6(OWN6.octets()) } else { path::ipv4(OWN.octets()) });
+        path.mac.set(path::mac(OWN_MAC));
+        path.port.set(u64::from(port));
+    }
     orders.groups_len.set(GROUPS);
     orders.config.set(0xc0ff_ee00);
     orders.keepalive.set(MS);
@@ -208,10 +240,11 @@ fn defaults(orders: &mut Orders) {
     orders.grace.set(MS / 4);
     orders.lease_until.set(clock::now() + HOUR);
     orders.key_current.set(u64::from(KEY_SHA1));
-    for number in [KEY_SHA1, KEY_SHA256] {
-        orders.keys[usize::from(number)] = key(number);
+    for number in [KEY_SHA1, KEY_SHA256, KEY_MD5] {
+        orders.set_key(number, &key(number));
     }
-    orders.port.set(u64::from(PORT));
+    orders.ports4.set(path::port_bit(PORT) | path::port_bit(GROUP_PORT));
+    orders.ports6.set(path::port_bit(PORT));
     orders.nodes_len.set(3);
 }
 

@@ -7,7 +7,8 @@ use reflex::verdict::VERDICTS;
 use reflex::{Claim, ClaimState, EventKind, Facts, Frame, Kind, Orders, Status, Verdict};
 
 use crate::fixture::{
-    DROP, HOUR, INTERFACE, KEY_SHA1, KEY_SHA256, MS, Node, PASS, SESSION, TX, key, need_root, run,
+    DROP, HOUR, INTERFACE, KEY_MD5, KEY_SHA1, KEY_SHA256, MS, Node, PASS, SESSION, TX, UCAST, key, need_root,
+    run,
 };
 use crate::packets::{
     FRAME_AT, FROM_PORT, OTHER, OTHER_MAC, OWN, OWN_MAC, PACKET_LEN, PORT, UDP_AT, carrying, put,
@@ -31,17 +32,18 @@ fn pong_in(bytes: &[u8]) -> Frame {
 }
 
 /// A probe comes back as a pong: addresses and ports swapped, time to live 64, checksums right, signed with our key,
-/// about the probe's number, link and page; whichever of the two MACs the probe and the answer carry.
+/// about the probe's number, link and page; whichever of the MACs the probe and the answer carry.
 #[test]
 fn a_probe_is_answered_from_the_kernel() {
     need_root!("a_probe_is_answered_from_the_kernel");
-    for (theirs, ours) in
-        [(KEY_SHA1, KEY_SHA1), (KEY_SHA256, KEY_SHA256), (KEY_SHA1, KEY_SHA256), (KEY_SHA256, KEY_SHA1)]
-    {
+    let keys = [KEY_SHA1, KEY_SHA256, KEY_MD5];
+    for (theirs, ours) in keys.into_iter().flat_map(|theirs| keys.map(|ours| (theirs, ours))) {
         let mut node = Node::with(|orders| orders.key_current.set(u64::from(ours)));
         node.orders.status.set(u64::from(Status::ACTIVE));
-        let mut peer = Peer { key: theirs, link: 3, page: 1, seq: 41, ..Peer::new(2) };
+        let mut peer = Peer { key: theirs, link: UCAST, page: 1, seq: 41, ..Peer::new(2) };
         node.admit(&mut peer);
+        // It counts its links otherwise.
+        peer.link = 3;
         let before = xbeat::sys::clock::now();
         let ran = node.run(&peer.probe());
         assert_eq!((ran.action, ran.verdict), (TX, Verdict::ProbeAnswered));
@@ -57,6 +59,8 @@ fn a_probe_is_answered_from_the_kernel() {
         assert_eq!(pong.hears(), 1 << 2, "node 2 was just heard");
         assert_eq!(pong.status(), Status::ACTIVE | Status::LEASE | Status::PONG_HEARD);
         assert!(pong.at() >= before && pong.at() <= xbeat::sys::clock::now(), "it says when");
+        let heard = |link: u8| node.facts.nodes[2].links[usize::from(link)].heard_at.get();
+        assert!(heard(UCAST) >= before && heard(3) == 0, "stamped for the link that it came by");
     }
 }
 
@@ -119,7 +123,7 @@ fn a_pong_admits_its_sender() {
     assert_eq!(facts.session.get(), peer.session);
     assert!((before..xbeat::sys::clock::now()).contains(&facts.heard_at.get()));
     assert_eq!(link.ifindex.get(), u64::from(INTERFACE));
-    assert_eq!(link.address.get(), u64::from(u32::from_ne_bytes(OTHER.octets())));
+    assert_eq!(link.address.get(), reflex::path::ipv4(OTHER.octets()));
     assert_eq!((link.answered.get(), link.answered_count.get(), link.received.get()), (1, 1, 1));
     assert!(link.rtt.get() > 0 && link.rtt.get() <= xbeat::sys::clock::now() - before);
     assert_eq!(node.event_kinds(), [EventKind::NodeAdmitted, EventKind::NodeSaid]);
@@ -169,9 +173,9 @@ fn a_late_frame_is_told() {
 fn a_node_in_userspace_and_one_in_the_kernel_admit_each_other() {
     need_root!("a_node_in_userspace_and_one_in_the_kernel_admit_each_other");
     let mut kernel = Node::new();
-    let (mut orders, facts) = (Box::new(Orders::new()), Box::new(Facts::new()));
+    let (orders, facts) = (Box::new(Orders::new()), Box::new(Facts::new()));
     for number in [KEY_SHA1, KEY_SHA256] {
-        orders.keys[usize::from(number)] = key(number);
+        orders.set_key(number, &key(number));
     }
     orders.key_current.set(u64::from(KEY_SHA256));
     orders.own.set(1);

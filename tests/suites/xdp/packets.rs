@@ -1,6 +1,6 @@
 //! Packets, built by `etherparse` or by hand: never by the code under test.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use etherparse::{PacketBuilder, PacketBuilderStep, UdpHeader};
 use reflex::Frame;
@@ -12,6 +12,12 @@ pub(crate) const FROM_PORT: u16 = 40_694;
 
 pub(crate) const OWN: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
 pub(crate) const OTHER: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 2);
+pub(crate) const OWN6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 9, 0, 0, 0, 1);
+pub(crate) const OTHER6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0, 0, 9, 0, 0, 0, 2);
+/// Where the multicast links of the node under test meet.
+pub(crate) const GROUP: Ipv4Addr = Ipv4Addr::new(239, 0, 0, 1);
+pub(crate) const GROUP_PORT: u16 = 4242;
+pub(crate) const GROUP6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x694);
 pub(crate) const OWN_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 pub(crate) const OTHER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 
@@ -25,6 +31,11 @@ pub(crate) const PACKET_LEN: usize = FRAME_AT + FRAME_LEN;
 /// An untagged UDP packet from the other node, up to the payload.
 pub(crate) fn udp_to(to: Ipv4Addr, port: u16) -> PacketBuilderStep<UdpHeader> {
     PacketBuilder::ethernet2(OTHER_MAC, OWN_MAC).ipv4(OTHER.octets(), to.octets(), 17).udp(FROM_PORT, port)
+}
+
+/// An untagged UDP packet over IPv6 from the other node, up to the payload.
+pub(crate) fn udp6_to(to: Ipv6Addr, port: u16) -> PacketBuilderStep<UdpHeader> {
+    PacketBuilder::ethernet2(OTHER_MAC, OWN_MAC).ipv6(OTHER6.octets(), to.octets(), 17).udp(FROM_PORT, port)
 }
 
 /// A packet with `payload`.

@@ -76,7 +76,7 @@ fn every_own_address_counts() {
         let packet = built(udp_to(own(i), PORT), &peer.probe_frame().bytes);
         if i > 0 {
             node.passes(&packet, "not yet ours");
-            node.orders.addresses[usize::from(i)].set(u64::from(u32::from_ne_bytes(own(i).octets())));
+            node.orders.addresses[usize::from(i)].set(reflex::path::ipv4(own(i).octets()));
         }
         let ran = node.run(&packet);
         assert_eq!((ran.action, ran.verdict), (TX, Verdict::ProbeUnproven), "slot {i}");

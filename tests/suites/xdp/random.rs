@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use reflex::Verdict;
-use reflex::frame::FRAME_LEN;
+use reflex::frame::{FRAME_LEN, VERSION};
 
 use crate::fixture::{DROP, Node, PASS, TX, need_root};
 use crate::packets::{FRAME_AT, OWN, PORT, built, carrying, udp_to, who_has};
@@ -78,7 +78,7 @@ fn random_frames_are_refused() {
         if plausible {
             // Right up to the MAC: magic, version, kind, key, names.
             let (kind, key) = (1 + (bytes[3] & 1), 1 + (bytes[4] & 1));
-            bytes[..7].copy_from_slice(&[b'x', b'b', 1, kind, key, 1, 0]);
+            bytes[..7].copy_from_slice(&[b'x', b'b', VERSION, kind, key, 1, 0]);
         }
         let verdict = is_harmless(&node, &built(udp_to(OWN, PORT), &bytes))?;
         let expected = if plausible { Verdict::BadMac } else { Verdict::BadFormat };

@@ -2,11 +2,11 @@
 
 use std::mem;
 
-use cluster::{GroupId, Input, Operation, Phase};
+use cluster::{GroupId, Held, Input, Operation, Phase};
 
 use super::super::agent::{self, Agent, Health};
 use super::super::kernel::{Kernel, Start};
-use super::super::times::{DEADTIME, LEASE, RESTART_LEASE};
+use super::super::times::{DEADTIME, LEASE, READYING, RESTART_LEASE};
 use super::{Alarm, Kept, Node, Power, Runs, Script};
 
 impl Node {
@@ -15,9 +15,19 @@ impl Node {
     pub(super) fn call(&mut self, now: u64, group: GroupId, operation: Operation) {
         let plan = self.plans[group as usize];
         let script = &mut self.scripts[group as usize];
+        let may_start = script.runs == Runs::Down || script.runs.is_alone();
         let (allowed, runs, takes) = match operation {
-            Operation::Start => (script.runs == Runs::Down, Runs::Starting, plan.start),
-            Operation::Stop => (script.runs != Runs::Stopping, Runs::Stopping, plan.stop),
+            // An operation that is asked for while the addresses come up alone waits for that, which takes no time here.
+            Operation::Start => (may_start, Runs::Starting, plan.start),
+            Operation::Stop if matches!(script.runs, Runs::Readying | Runs::Ready) => {
+                (true, Runs::Releasing, READYING)
+            }
+            Operation::Stop => {
+                let stops = matches!(script.runs, Runs::Stopping | Runs::Releasing);
+                (!stops, Runs::Stopping, plan.stop)
+            }
+            Operation::Ready if script.runs == Runs::Down => (true, Runs::Readying, READYING),
+            Operation::Ready => (!script.runs.is_alone(), Runs::Clearing, plan.stop),
         };
         if !allowed {
             self.broken =
@@ -35,7 +45,10 @@ impl Node {
             Runs::Starting if plan.start_fails => (Runs::Down, Operation::Start, true),
             Runs::Starting => (Runs::Up, Operation::Start, false),
             Runs::Stopping => (Runs::Down, Operation::Stop, plan.stop_fails),
-            Runs::Down | Runs::Up => return,
+            Runs::Clearing if plan.stop_fails => (Runs::Down, Operation::Ready, true),
+            Runs::Releasing => (Runs::Down, Operation::Stop, false),
+            Runs::Readying | Runs::Clearing => (Runs::Ready, Operation::Ready, false),
+            Runs::Down | Runs::Up | Runs::Ready => return,
         };
         script.runs = runs;
         let outcome = if fails { Err(format!("{operation:?} of {group} failed")) } else { Ok(()) };
@@ -63,7 +76,8 @@ impl Node {
                 }
                 let held = open.iter().map(|group| {
                     let phase = if is_started(group) { Phase::Started } else { Phase::Stopped };
-                    (*group, agent::gate_view(kernel, *group, now), phase)
+                    let stays = kept.stays.get(*group as usize).copied().flatten().filter(|_| ours);
+                    Held { group: *group, gate: agent::gate_view(kernel, *group, now), phase, stays }
                 });
                 agent.cluster.resume(now, held.collect());
             }
@@ -71,6 +85,9 @@ impl Node {
                 self.trace.node(self.id, || "the agent starts anew".to_owned());
                 self.begin(now, session, life);
             }
+        }
+        if self.unplugged[0] {
+            agent.inbox.extend(self.groups().map(|group| Input::Reach { group, up: false }));
         }
         self.agent = Some(agent);
         self.turn(now);
@@ -113,9 +130,11 @@ impl Node {
     /// A planned restart: the agent leaves a note and a last lease, and ends.
     pub(in super::super) fn keep_and_end(&mut self, now: u64) {
         let (Some(agent), Some(kernel)) = (&self.agent, &mut self.kernel) else { return };
-        let report = agent.cluster.report().into_iter();
-        let started = report.filter(|group| group.phase == Phase::Started).map(|group| group.group).collect();
-        self.kept = Some(Kept { session: kernel.orders.session.get(), started });
+        let report = agent.cluster.report();
+        let stays = report.iter().map(|group| group.stays).collect();
+        let started = report.iter().filter(|group| group.phase == Phase::Started).map(|group| group.group);
+        let session = kernel.orders.session.get();
+        self.kept = Some(Kept { session, started: started.collect(), stays });
         // The loop has turned just before.
         kernel.renew(now, now + LEASE);
         let lease = now + LEASE.max(RESTART_LEASE);
@@ -132,6 +151,17 @@ impl Node {
         self.backlog.clear();
         for script in &mut self.scripts {
             *script = Script { runs: Runs::Down, run: script.run + 1 };
+        }
+    }
+
+    /// Its cable of a link goes out or in. Addresses live on link 0; the driver hears of it.
+    pub(in super::super) fn plug(&mut self, now: u64, link: usize, is_in: bool) {
+        let changed = mem::replace(&mut self.unplugged[link], !is_in) == is_in;
+        if !changed || link != 0 {
+            return;
+        }
+        for group in self.groups() {
+            self.on_input(now, Input::Reach { group, up: is_in });
         }
     }
 

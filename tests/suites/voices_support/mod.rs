@@ -1,0 +1,3 @@
+//! What the suite `voices` needs beside the harness.
+
+pub(crate) mod liar;
