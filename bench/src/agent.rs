@@ -1,29 +1,29 @@
-//! What the agent costs: processor time of each of its threads, and memory, by keepalive.
+//! What the agent costs by keepalive: processor time of each of its threads, memory, frames.
 //!
-//! Two real agents in namespaces, one peer each. The figure is the scheduler's own account (`schedstat`), not
-//! ticks, which fall on the same moments as a keepalive of whole milliseconds. On a veth pair the sender's thread also
-//! carries its frame through the switch and runs the *other* node's kernel program and the way back: on a
-//! network card that is done by interrupts of the machine that receives.
+//! Two real agents in namespaces, one peer each. On a veth pair the sender's thread also carries its frame through the switch
+//! and runs the *other* node's kernel program and the way back: on a network card that is done by interrupts of the machine
+//! that receives.
 
-use std::collections::BTreeMap;
-use std::fs;
 use std::path::PathBuf;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context as _, Result};
 use clap::Args;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use xbeat_tests::files::Files;
 use xbeat_tests::host::Host;
 use xbeat_tests::lan::{Lan, Wiring};
-use xbeat_tests::wait::eventually;
+use xbeat_tests::stage::NODES;
+use xbeat_tests::wait::{self, eventually};
 
-/// Processor share and memory of the agent, by keepalive
+use crate::file::{self, Header};
+use crate::gauge::Gauge;
+
+/// Processor share, memory and frames of the agent, by keepalive
 #[derive(Args)]
 pub(crate) struct AgentArgs {
     /// Keepalives to measure, as in ha.cf; deadtime is three of them
-    #[arg(long, value_delimiter = ',', default_value = "10ms,1ms,500us")]
+    #[arg(long, value_delimiter = ',', default_value = "10ms,5ms,2ms,1ms,500us,250us,200us")]
     keepalive: Vec<String>,
     /// How long each is measured, in seconds
     #[arg(long, default_value_t = 10)]
@@ -36,46 +36,48 @@ pub(crate) struct AgentArgs {
     json: Option<PathBuf>,
 }
 
+/// The figures in the JSON file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Costs {
+    pub(crate) seconds: u64,
+    pub(crate) costs: Vec<Cost>,
+}
+
 /// What was measured with one keepalive.
-#[derive(Serialize)]
-struct Cost {
-    keepalive: String,
-    datapath: String,
-    /// Share of one processor, in per cent, of all threads.
-    cpu_percent: f64,
-    /// The same by thread.
-    threads: BTreeMap<String, f64>,
-    /// Resident memory, in KiB.
-    resident_kib: u64,
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Cost {
+    pub(crate) keepalive: String,
+    pub(crate) keepalive_us: f64,
+    pub(crate) datapath: String,
+    #[serde(flatten)]
+    pub(crate) gauge: Gauge,
 }
 
 /// Runs the measurement.
 pub(crate) fn run(arguments: &AgentArgs) -> Result<()> {
-    let mut costs = Vec::new();
+    wait::catch_interrupts()?;
+    let header = Header::new("agent");
+    let mut figures = Costs { seconds: arguments.seconds, costs: Vec::new() };
     for keepalive in &arguments.keepalive {
         eprintln!("measuring keepalive {keepalive} for {} s", arguments.seconds);
-        costs.push(measure(keepalive, arguments)?);
+        figures.costs.push(measure(keepalive, arguments).with_context(|| format!("keepalive {keepalive}"))?);
     }
-    print(&costs);
-    if let Some(file) = &arguments.json {
-        fs::write(file, serde_json::to_vec_pretty(&costs)?)
-            .with_context(|| format!("writing {}", file.display()))?;
-    }
-    Ok(())
+    print(&figures.costs);
+    file::save(arguments.json.as_deref(), &header, &figures)
 }
 
 fn measure(keepalive: &str, arguments: &AgentArgs) -> Result<Cost> {
     let (number, unit) =
         keepalive.split_at(keepalive.find(|c: char| c.is_alphabetic()).unwrap_or(keepalive.len()));
-    let deadtime =
-        format!("{}{unit}", 3 * number.parse::<u64>().context("a keepalive is a number and a unit")?);
+    let number: u64 = number.parse().context("a keepalive is a number and a unit, such as 500us")?;
+    let deadtime = format!("{}{unit}", 3 * number);
     let files = Files::howto_001()
         .fast()
         .directive("keepalive", keepalive)
         .directive("deadtime", &deadtime)
         .directive("warntime", &deadtime)
         .line(&format!("xdp {}", arguments.xdp));
-    let lan = Lan::new(&["server1", "server2"], Wiring::One)?;
+    let lan = Lan::new(&NODES, Wiring::One)?;
     let mut hosts = [Host::new(&lan, 0, &files)?, Host::new(&lan, 1, &files)?];
     for host in &mut hosts {
         host.start_agent()?;
@@ -85,57 +87,38 @@ fn measure(keepalive: &str, arguments: &AgentArgs) -> Result<Cost> {
             .iter()
             .all(|host| host.status().is_ok_and(|status| status.nodes.iter().all(|n| n.status == "active")))
     })?;
-    let process = hosts[0].agent()?.id();
-    let (before, begun) = (threads(process)?, Instant::now());
-    thread::sleep(Duration::from_secs(arguments.seconds));
-    let (after, took) = (threads(process)?, begun.elapsed().as_secs_f64());
-    let share = |name: &String, ns: &u64| (ns - before.get(name).unwrap_or(&0)) as f64 / took / 1e7;
-    let threads: BTreeMap<String, f64> =
-        after.iter().map(|(name, ns)| (name.clone(), share(name, ns))).collect();
+    let gauge = Gauge::read(&mut hosts[0], Duration::from_secs(arguments.seconds))?;
     let status = hosts[0].status()?;
     Ok(Cost {
         keepalive: keepalive.to_owned(),
+        keepalive_us: number as f64
+            * match unit {
+                "us" => 1.0,
+                "ms" => 1e3,
+                _ => 1e6,
+            },
         datapath: status.links.first().map(|link| link.datapath.clone()).unwrap_or_default(),
-        cpu_percent: threads.values().sum(),
-        threads,
-        resident_kib: resident(process)?,
+        gauge,
     })
 }
 
-/// Processor time of each thread so far, ns, by name.
-fn threads(process: u32) -> Result<BTreeMap<String, u64>> {
-    let mut times = BTreeMap::new();
-    for task in fs::read_dir(format!("/proc/{process}/task"))? {
-        let task = task?.path();
-        let name = fs::read_to_string(task.join("comm"))?.trim().to_owned();
-        let stat = fs::read_to_string(task.join("schedstat"))?;
-        let ns: u64 = stat.split_whitespace().next().unwrap_or("0").parse()?;
-        *times.entry(name).or_insert(0) += ns;
-    }
-    Ok(times)
-}
-
-fn resident(process: u32) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    Ok(line.trim().trim_end_matches("kB").trim().parse()?)
-}
-
 fn print(costs: &[Cost]) {
-    println!("{:<10} {:<9} {:>8} {:>10}  by thread", "keepalive", "datapath", "CPU", "resident");
-    for cost in costs {
-        let threads: Vec<String> = cost
+    println!(
+        "{:<10} {:<9} {:>8} {:>10} {:>10}  by thread",
+        "keepalive", "datapath", "CPU", "resident", "frames/s"
+    );
+    for Cost { keepalive, datapath, gauge, .. } in costs {
+        let threads: Vec<String> = gauge
             .threads
             .iter()
             .filter(|(_, share)| **share >= 0.005)
             .map(|(name, share)| format!("{name} {share:.2} %"))
             .collect();
         println!(
-            "{:<10} {:<9} {:>6.2} % {:>6.1} MiB  {}",
-            cost.keepalive,
-            cost.datapath,
-            cost.cpu_percent,
-            cost.resident_kib as f64 / 1024.0,
+            "{keepalive:<10} {datapath:<9} {:>6.2} % {:>6.1} MiB {:>10.0}  {}",
+            gauge.cpu_percent,
+            gauge.resident_kib as f64 / 1024.0,
+            gauge.frames_per_s,
             threads.join(", ")
         );
     }

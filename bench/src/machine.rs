@@ -1,11 +1,12 @@
 //! What a measurement was made on.
 
+use std::fmt;
 use std::fs;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The machine, as far as a reader of a figure wants to know it.
-#[derive(Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Machine {
     /// The processor's name.
     pub(crate) processor: String,
@@ -29,5 +30,12 @@ impl Machine {
             kernel: line("/proc/sys/kernel/osrelease").trim().to_owned(),
             load: line("/proc/loadavg").split(' ').next().unwrap_or_default().to_owned(),
         }
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { processor, processors, kernel, load } = self;
+        write!(f, "{processor}, {processors} processors, Linux {kernel}, load {load} at the beginning")
     }
 }

@@ -6,17 +6,16 @@ mod node;
 mod packets;
 mod takeover;
 
-use std::fs;
 use std::path::PathBuf;
 use std::thread;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use clap::Args;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::machine::Machine;
-use cost::Cost;
-use takeover::Takeover;
+use crate::figures::Spread;
+use crate::file::{self, Header};
+pub(crate) use cost::Cost;
 
 /// What the kernel program costs per kind of packet, as time and as a ratio to a bare pass program, and the time from
 /// the kernel's verdict to the first ARP answer. Needs root; attaches nothing
@@ -42,49 +41,45 @@ pub(crate) struct XdpArgs {
     json: Option<PathBuf>,
 }
 
-#[derive(Serialize)]
-struct Report {
-    machine: Machine,
-    groups: u64,
-    rounds: u32,
+/// The figures in the JSON file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct PerPacket {
+    pub(crate) groups: u64,
+    pub(crate) rounds: u32,
     /// The bare pass program, ns.
-    pass_ns: f64,
-    cost: Vec<Cost>,
-    verdict_to_arp: Option<Takeover>,
+    pub(crate) pass_ns: f64,
+    pub(crate) cost: Vec<Cost>,
+    /// From verdict to answer.
+    pub(crate) verdict_to_arp_us: Option<Spread<f64>>,
+    /// How often.
+    pub(crate) takeovers: u32,
 }
 
 pub(crate) fn run(arguments: &XdpArgs) -> Result<()> {
-    let machine = Machine::this();
-    println!(
-        "{}, {} processors, kernel {}, load {}",
-        machine.processor, machine.processors, machine.kernel, machine.load
-    );
+    let header = Header::new("xdp");
+    println!("{}", header.machine);
     let cost::Costs { pass_ns, classes } = on_own_thread(|| cost::measure(arguments))?;
     print_costs(pass_ns, &classes);
-    let verdict_to_arp = match arguments.takeovers {
+    let verdict_to_arp_us = match arguments.takeovers {
         0 => None,
         runs => Some(on_own_thread(|| takeover::measure(runs))?),
     };
-    if let Some(takeover) = &verdict_to_arp {
+    if let Some(Spread { min, median, p99, max }) = &verdict_to_arp_us {
         println!(
-            "\nkernel verdict to first ARP answer, {} takeovers: median {:.1} us, p90 {:.1} us, p99 {:.1} us, \
-             max {:.1} us",
-            takeover.runs, takeover.median_us, takeover.p90_us, takeover.p99_us, takeover.max_us
+            "\nkernel verdict to first ARP answer, {} takeovers: min {min:.1} us, median {median:.1} us, p99 {p99:.1} us, \
+             max {max:.1} us",
+            arguments.takeovers
         );
     }
-    if let Some(path) = &arguments.json {
-        let report = Report {
-            machine,
-            groups: arguments.groups,
-            rounds: arguments.rounds,
-            pass_ns,
-            cost: classes,
-            verdict_to_arp,
-        };
-        fs::write(path, serde_json::to_string_pretty(&report)? + "\n")
-            .with_context(|| format!("writing {}", path.display()))?;
-    }
-    Ok(())
+    let figures = PerPacket {
+        groups: arguments.groups,
+        rounds: arguments.rounds,
+        pass_ns,
+        cost: classes,
+        verdict_to_arp_us,
+        takeovers: arguments.takeovers,
+    };
+    file::save(arguments.json.as_deref(), &header, &figures)
 }
 
 /// Runs `measure` on a thread of its own: it binds it to a processor, or gives it another priority.

@@ -21,12 +21,13 @@ use nix::unistd::Pid;
 use reflex::mac::{SHA1, SHA256};
 use reflex::verdict::{VERDICTS, Verdict};
 use reflex::{Frame, Kind};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use xbeat::datapath::xdp::Kernel;
 
 use super::XdpArgs;
 use super::node::{self, MS, Peer, VIP};
 use super::packets::{self, PORT};
+use crate::figures;
 
 const DROP: u32 = 1;
 const PASS: u32 = 2;
@@ -36,13 +37,13 @@ const TX: u32 = 3;
 const WARM_UP: u32 = 2;
 
 /// What one kind of packet costs.
-#[derive(Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Cost {
-    pub(crate) name: &'static str,
+    pub(crate) name: String,
     /// Nobody's but the host's: has a limit of its own.
     pub(crate) unrelated: bool,
     /// `repeated` or `single`.
-    pub(crate) measured: &'static str,
+    pub(crate) measured: String,
     /// Median over the rounds, ns.
     pub(crate) ns: f64,
     /// More than the bare pass program, ns.
@@ -118,7 +119,7 @@ pub(crate) fn measure(arguments: &XdpArgs) -> Result<Costs> {
         eprint!("\rround {} of {}", (round + 1).saturating_sub(WARM_UP), arguments.rounds);
     }
     eprint!("\r                      \r");
-    let pass_ns = median(&mut pass);
+    let pass_ns = figures::median(pass).context("no round")?;
     Ok(Costs { pass_ns, classes: classes.into_iter().map(|class| class.cost(pass_ns)).collect() })
 }
 
@@ -154,12 +155,13 @@ fn classes() -> Vec<Class> {
 }
 
 impl Class {
-    fn cost(mut self, pass_ns: f64) -> Cost {
-        let over_pass_ns = median(&mut self.over);
+    fn cost(self, pass_ns: f64) -> Cost {
+        let over_pass_ns = figures::median(self.over.iter().copied()).unwrap_or(f64::NAN);
         Cost {
-            name: self.name,
+            name: self.name.to_owned(),
             unrelated: self.unrelated && matches!(self.packet, Source::Repeated(_)),
-            measured: if matches!(self.packet, Source::Repeated(_)) { "repeated" } else { "single" },
+            measured: if matches!(self.packet, Source::Repeated(_)) { "repeated" } else { "single" }
+                .to_owned(),
             ns: pass_ns + over_pass_ns,
             over_pass_ns,
             ratio: (pass_ns + over_pass_ns) / pass_ns,
@@ -205,7 +207,7 @@ fn singles(program: &Xdp, packets: &[Vec<u8>], action: u32) -> Result<f64> {
     for packet in packets {
         times.push(node::run(program, packet, 1, action)?.duration.as_secs_f64() * 1e9);
     }
-    times.sort_by(f64::total_cmp);
+    let times = figures::sorted(times);
     let quarter = times.len() / 4;
     let middle = &times[quarter..times.len() - quarter];
     Ok(middle.iter().sum::<f64>() / middle.len() as f64)
@@ -231,12 +233,6 @@ fn fresh(kernel: &Kernel, peer: &mut Peer, kind: Kind, key: u32, count: u32) -> 
             packets::carrying(&frame)
         })
         .collect()
-}
-
-/// Sorts `values` and returns the middle one.
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// Processor time of this thread, ns: what others do meanwhile is not in it.

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use aya::programs::{TestRun as _, TestRunOptions, TestRunResult, Xdp};
 use reflex::layout::{Key, LAYOUT_VERSION, Vip};
 use reflex::mac::{self, Scratch};
+use reflex::path;
 use reflex::{Frame, Kind, Orders, Status};
 use xbeat::datapath::xdp::Kernel;
 use xbeat::sys::clock;
@@ -22,23 +23,26 @@ const INTERFACE: u32 = 1;
 
 /// Loads the programs: node 0 of two, with a long lease; the VIP belongs to group 0.
 pub(crate) fn load(groups: u64, deadtime: u64) -> Result<Kernel> {
-    let mut keys = [Key::default(); 2];
-    for (key, method) in keys.iter_mut().zip(KEYS) {
-        *key = Key::new(method, b"a secret of the bench").map_err(|_| anyhow!("the key is too long"))?;
-    }
+    let key = |method| Key::new(method, b"a secret of the bench").map_err(|_| anyhow!("the key is too long"));
+    let keys = [key(KEYS[0])?, key(KEYS[1])?];
     let mut kernel = Kernel::load(|orders| prepare(orders, keys, groups, deadtime))
         .context("loading the kernel programs (this needs root)")?;
-    kernel.set_vip(VIP, Vip { group: 0, ifindex: INTERFACE, mac: OWN_MAC, ready: 1, bounce: 1 })?;
+    kernel.set_vip(
+        VIP,
+        Vip { group: 0, ifindex: INTERFACE, mac: OWN_MAC, ready: 1, bounce: 1, ..Vip::default() },
+    )?;
     Ok(kernel)
 }
 
 fn prepare(orders: &mut Orders, keys: [Key; 2], groups: u64, deadtime: u64) {
     for (number, key) in KEYS.iter().zip(keys) {
-        orders.keys[*number as usize] = key;
+        orders.set_key(*number as u8, &key);
     }
     orders.layout.set(LAYOUT_VERSION);
     orders.session.set(SESSION);
-    orders.addresses[0].set(u64::from(u32::from_ne_bytes(OWN.octets())));
+    orders.addresses[0].set(path::ipv4(OWN.octets()));
+    orders.paths[0].port.set(u64::from(PORT));
+    orders.paths[0].ifindex.set(u64::from(INTERFACE));
     orders.groups_len.set(groups);
     orders.status.set(u64::from(Status::ACTIVE));
     orders.keepalive.set(MS);
@@ -48,7 +52,7 @@ fn prepare(orders: &mut Orders, keys: [Key; 2], groups: u64, deadtime: u64) {
     orders.grace.set(MS / 4);
     orders.lease_until.set(clock::now() + 3_600_000 * MS);
     orders.key_current.set(u64::from(mac::SHA1));
-    orders.port.set(u64::from(PORT));
+    orders.ports4.set(path::port_bit(PORT));
     orders.nodes_len.set(2);
 }
 
@@ -108,5 +112,5 @@ impl Peer {
 
 /// Signs frames as node 1 does.
 pub(crate) fn sign(kernel: &Kernel, frame: &mut Frame) {
-    mac::sign(&kernel.orders.keys[usize::from(frame.key())], frame, &mut Scratch::default());
+    mac::sign(kernel.orders.signing_key(u64::from(frame.key())), frame, &mut Scratch::default());
 }

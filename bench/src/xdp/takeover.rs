@@ -7,37 +7,27 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use hdrhistogram::Histogram;
 use reflex::Kind;
 use reflex::gate::Armed;
 use reflex::mac::SHA1;
-use serde::Serialize;
 use xbeat::sys::{clock, schedule};
 
 use super::node::{self, MS, Peer, VIP};
 use super::packets;
+use crate::figures::Spread;
 
 const DROP: u32 = 1;
 const DEADTIME: u64 = 3 * MS;
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Times from verdict to answer.
-#[derive(Serialize)]
-pub(crate) struct Takeover {
-    pub(crate) runs: u32,
-    pub(crate) median_us: f64,
-    pub(crate) p90_us: f64,
-    pub(crate) p99_us: f64,
-    pub(crate) max_us: f64,
-}
-
-pub(crate) fn measure(runs: u32) -> Result<Takeover> {
-    schedule::fifo(10).context("real-time priority for the thread that asks")?;
+/// Times from verdict to answer, us.
+pub(crate) fn measure(runs: u32) -> Result<Spread<f64>> {
+    schedule::fifo_at(10).context("real-time priority for the thread that asks")?;
     let mut kernel = node::load(1, DEADTIME)?;
     kernel.start_watch()?;
     let mut peer = Peer::new();
     let request = packets::who_has(VIP);
-    let mut times = Histogram::<u64>::new(3)?;
+    let mut times = Vec::new();
     for run in 0..runs {
         let (orders, facts) = (kernel.orders.clone(), kernel.facts.clone());
         let link = &orders.nodes[1].links[0];
@@ -61,8 +51,8 @@ pub(crate) fn measure(runs: u32) -> Result<Takeover> {
             ensure!(start.elapsed() < LIMIT, "no takeover within {LIMIT:?}");
             node::ask(program, &request)?;
         }
-        times.record(gate.first_arp_at.get().saturating_sub(gate.taken_at.get()))?;
+        times.push(gate.first_arp_at.get().saturating_sub(gate.taken_at.get()));
     }
-    let us = |quantile: f64| times.value_at_quantile(quantile) as f64 / 1000.0;
-    Ok(Takeover { runs, median_us: us(0.5), p90_us: us(0.9), p99_us: us(0.99), max_us: us(1.0) })
+    let spread = Spread::of(times).context("no takeover")?;
+    Ok(spread.map(|ns| ns as f64 / 1e3))
 }

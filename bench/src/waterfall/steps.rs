@@ -1,0 +1,230 @@
+//! The steps of one failover, from the stamps of two agents and a client.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+use xbeat::record::Stamp;
+use xbeat_tests::outage::Request;
+
+use super::Kind;
+
+/// A moment of a failover.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Moment {
+    /// The new owner's kernel last heard the old one.
+    Heard,
+    /// The old owner has taken the address off.
+    Removed,
+    /// The old owner has said so.
+    Said,
+    /// The new owner's kernel declared the old one dead.
+    Verdict,
+    /// The new owner's kernel opened the gate.
+    Opened,
+    /// The new owner's agent has read the kernel's word.
+    Woken,
+    /// The address is on the new owner's interface.
+    Added,
+    /// It is announced.
+    Announced,
+    /// The first request that the new owner answered was sent.
+    Asked,
+    /// Its answer came.
+    Answered,
+}
+
+impl Moment {
+    pub(crate) const ALL: [Self; 10] = [
+        Self::Heard,
+        Self::Removed,
+        Self::Said,
+        Self::Verdict,
+        Self::Opened,
+        Self::Woken,
+        Self::Added,
+        Self::Announced,
+        Self::Asked,
+        Self::Answered,
+    ];
+
+    /// For a person.
+    pub(crate) const fn says(self) -> &'static str {
+        match self {
+            Self::Heard => "last frame of the old owner (kernel)",
+            Self::Removed => "address off the old owner's interface (agent)",
+            Self::Said => "the old owner has said so (agent)",
+            Self::Verdict => "verdict: the old owner is dead (kernel)",
+            Self::Opened => "gate open: ARP is answered (kernel)",
+            Self::Woken => "the new owner's agent knows (agent)",
+            Self::Added => "address on the new owner's interface (agent)",
+            Self::Announced => "announced by gratuitous ARP (agent)",
+            Self::Asked => "first request that is answered was sent (client)",
+            Self::Answered => "its answer is there (client)",
+        }
+    }
+}
+
+/// One failover. Times in microseconds since the last request that the old owner answered was sent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Run {
+    #[serde(default)]
+    pub(crate) agent: String,
+    pub(crate) kind: Kind,
+    /// In the order of time.
+    pub(crate) moments: Vec<(Moment, f64)>,
+    /// From there to when the first request that the new owner answered was sent.
+    pub(crate) outage_us: f64,
+    pub(crate) lost: usize,
+    /// The longest time between two requests meanwhile: the outage is not known more exactly.
+    pub(crate) client_pause_us: f64,
+    /// The requests around it.
+    pub(crate) requests: Vec<Asked>,
+}
+
+/// A request.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Asked {
+    /// When it was sent, as above.
+    pub(crate) at_us: f64,
+    /// Who answered: 0 the old owner, 1 the new one.
+    pub(crate) by: Option<usize>,
+}
+
+/// How many requests before and after the outage are kept.
+const AROUND: usize = 12;
+
+/// How far from it at most, ns.
+const NEAR: u64 = 1_000_000;
+
+/// Stamps in the order of time.
+type Stamps = [(u64, Stamp)];
+
+impl Run {
+    /// The failover in `time` to node `heir`: stamps of the old owner and the new one, requests of the client. `None` where a
+    /// stamp is missing.
+    pub(super) fn of(
+        kind: Kind,
+        heir: usize,
+        time: Range<u64>,
+        (old, new): (&Stamps, &Stamps),
+        requests: &[Request],
+    ) -> Option<Self> {
+        let first = requests.iter().position(|request| {
+            time.contains(&request.sent) && request.answer.is_some_and(|answer| answer.by == heir)
+        })?;
+        let before = requests[..first].iter().rposition(|request| request.answer.is_some())?;
+        let (begin, asked) = (requests[before].sent, requests[first].sent);
+        let within = |at: &u64| time.contains(at);
+        let opened = new.iter().find_map(|(at, stamp)| match stamp {
+            Stamp::Opened { stamped, .. } if within(at) => Some((*stamped, *at)),
+            _ => None,
+        })?;
+        let verdict = new.iter().find_map(|(at, stamp)| match stamp {
+            Stamp::Verdict { stamped, heard, .. } if within(at) => Some((*stamped, *heard)),
+            _ => None,
+        });
+        let after = |stamps: &Stamps, wanted: fn(&Stamp) -> bool, from: u64| {
+            stamps.iter().find(|(at, stamp)| *at >= from && within(at) && wanted(stamp)).map(|(at, _)| *at)
+        };
+        let mut moments = vec![(Moment::Opened, opened.0), (Moment::Woken, opened.1)];
+        match kind {
+            Kind::Silent => {
+                let (stamped, heard) = verdict?;
+                moments.extend([(Moment::Heard, heard), (Moment::Verdict, stamped)]);
+            }
+            Kind::HandOver => {
+                let removed = after(old, |stamp| matches!(stamp, Stamp::Removed { .. }), time.start)?;
+                let said = after(old, |stamp| *stamp == Stamp::Said, removed)?;
+                moments.extend([(Moment::Removed, removed), (Moment::Said, said)]);
+            }
+        }
+        moments.push((Moment::Added, after(new, |stamp| matches!(stamp, Stamp::Added { .. }), opened.0)?));
+        moments.push((
+            Moment::Announced,
+            after(new, |stamp| matches!(stamp, Stamp::Announced { .. }), opened.0)?,
+        ));
+        moments.extend([(Moment::Asked, asked), (Moment::Answered, requests[first].answer?.at)]);
+        moments.sort_by_key(|&(_, at)| at);
+        let us = |at: u64| (at as f64 - begin as f64) / 1e3;
+        let shown = &requests[before.saturating_sub(AROUND)..(first + AROUND).min(requests.len())];
+        // After a stall of the machine the next one may be far away.
+        let near = begin.saturating_sub(NEAR)..asked + NEAR;
+        let shown = shown.iter().filter(|request| near.contains(&request.sent));
+        let asked_at = |request: &Request| Asked {
+            at_us: us(request.sent),
+            by: request.answer.map(|answer| usize::from(answer.by == heir)),
+        };
+        let pause = requests[before..=first].windows(2).map(|pair| pair[1].sent - pair[0].sent).max();
+        Some(Self {
+            agent: String::new(),
+            kind,
+            moments: moments.into_iter().map(|(moment, at)| (moment, us(at))).collect(),
+            outage_us: us(asked),
+            lost: first - before - 1,
+            client_pause_us: pause.unwrap_or(0) as f64 / 1e3,
+            requests: shown.map(asked_at).collect(),
+        })
+    }
+
+    /// When `moment` was, us; `None` where it does not belong to this kind.
+    pub(crate) fn at(&self, moment: Moment) -> Option<f64> {
+        self.moments.iter().find(|(known, _)| *known == moment).map(|(_, at)| *at)
+    }
+
+    /// From the gate's opening to the first answer, us.
+    pub(crate) fn verdict_to_answer(&self) -> Option<f64> {
+        Some(self.at(Moment::Answered)? - self.at(Moment::Opened)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use xbeat_tests::outage::Answer;
+
+    use super::*;
+
+    /// One request each microsecond: a digit is the node that answered half a microsecond later, `-` nobody.
+    fn requests(picture: &str) -> Vec<Request> {
+        let request = |(slot, answerer): (usize, char)| {
+            let sent = slot as u64 * 1000;
+            let by = answerer.to_digit(10).map(|by| by as usize);
+            Request { sent, answer: by.map(|by| Answer { at: sent + 500, by }) }
+        };
+        picture.chars().enumerate().map(request).collect()
+    }
+
+    #[test]
+    fn the_steps_of_a_silence_are_counted_from_the_last_answered_request() {
+        let new = [
+            (1, Stamp::Added { group: 0 }),
+            (4100, Stamp::Verdict { node: 0, stamped: 4000, heard: 1200 }),
+            (4200, Stamp::Opened { group: 0, stamped: 4010 }),
+            (5000, Stamp::Added { group: 0 }),
+            (5100, Stamp::Announced { group: 0 }),
+        ];
+        let run = Run::of(Kind::Silent, 1, 1000..9000, (&[], &new), &requests("00----11")).unwrap();
+        assert_eq!((run.outage_us, run.lost, run.client_pause_us), (5.0, 4, 1.0));
+        let expected = [
+            (Moment::Heard, 0.2),
+            (Moment::Verdict, 3.0),
+            (Moment::Opened, 3.01),
+            (Moment::Woken, 3.2),
+            (Moment::Added, 4.0),
+            (Moment::Announced, 4.1),
+            (Moment::Asked, 5.0),
+            (Moment::Answered, 5.5),
+        ];
+        assert_eq!(run.moments, expected);
+        let shown: Vec<_> = run.requests.iter().map(|request| request.by).collect();
+        assert_eq!(shown, [Some(0), Some(0), None, None, None, None, Some(1), Some(1)]);
+        assert_eq!(run.verdict_to_answer(), Some(5.5 - 3.01));
+    }
+
+    #[test]
+    fn a_run_without_its_stamps_is_none() {
+        let requests = requests("00----11");
+        assert_eq!(Run::of(Kind::Silent, 1, 0..9000, (&[], &[]), &requests), None);
+        assert_eq!(Run::of(Kind::HandOver, 0, 5000..9000, (&[], &[]), &requests), None, "nobody took over");
+    }
+}
