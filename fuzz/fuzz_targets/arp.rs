@@ -1,0 +1,6 @@
+//! ARP packets from anybody.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| fuzz::frames::arp(bytes));

@@ -1,0 +1,6 @@
+//! haresources from anybody, beside two good files.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| fuzz::files::check("haresources", bytes));
