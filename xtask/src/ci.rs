@@ -1,5 +1,5 @@
 //! `cargo xtask ci`: everything a change must pass, in one command, on any machine that has the toolchain of the
-//! kernel programs (`cargo xtask ebpf --install`).
+//! kernel programs (`cargo xtask ebpf --install`) and cargo-fuzz (`cargo xtask fuzz --install`).
 
 use std::{
     fmt::Write as _,
@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
 use crate::{
-    ebpf, links, process,
+    ebpf, fuzz, links, process, sim,
     test::{self, Tally},
     toolchain::{self, TARGET},
 };
@@ -44,6 +44,10 @@ enum Step {
     Doc,
     /// The committed kernel object.
     Ebpf,
+    /// The simulator, with many seeds.
+    Sim,
+    /// The fuzz targets: all are built, each runs for a few seconds.
+    Fuzz,
     /// All tests.
     Test,
 }
@@ -57,6 +61,8 @@ impl Step {
             Self::Links => "links",
             Self::Doc => "doc",
             Self::Ebpf => "ebpf",
+            Self::Sim => "sim",
+            Self::Fuzz => "fuzz",
             Self::Test => "test",
         }
     }
@@ -64,12 +70,14 @@ impl Step {
     /// What a person types to see the same again.
     fn repeat(self) -> &'static str {
         match self {
-            Self::Fmt => "cargo fmt --all --check (and `cargo fmt --all` mends it)",
-            Self::Clippy => "cargo clippy --all-targets -- -D warnings",
+            Self::Fmt => "cargo fmt --all --check, here and in fuzz/ (without `--check` it mends)",
+            Self::Clippy => "cargo clippy --all-targets -- -D warnings, here and in fuzz/",
             Self::Purity => "cargo xtask ci --only purity",
             Self::Links => "cargo xtask ci --only links",
             Self::Doc => "RUSTDOCFLAGS='-D warnings' cargo doc --no-deps",
             Self::Ebpf => "cargo xtask ebpf --check",
+            Self::Sim => "cargo xtask sim --seeds 10000",
+            Self::Fuzz => "cargo xtask fuzz --seconds 5 --seed 1",
             Self::Test => "cargo xtask test",
         }
     }
@@ -101,10 +109,17 @@ pub(crate) fn run(workspace: &Path, args: &CiArgs) -> Result<ExitCode> {
 
 fn run_step(workspace: &Path, step: Step, tally: &mut Option<Tally>) -> Result<()> {
     match step {
-        Step::Fmt => process::run(process::cargo().current_dir(workspace).args(["fmt", "--all", "--check"])),
+        Step::Fmt => {
+            process::run(process::cargo().current_dir(workspace).args(["fmt", "--all", "--check"]))?;
+            process::run(process::cargo().current_dir(workspace.join(FUZZ)).args(["fmt", "--check"]))
+        }
         Step::Clippy => {
             let arguments = ["clippy", "--quiet", "--locked", "--all-targets", "--", "-D", "warnings"];
-            process::run(process::cargo().current_dir(workspace).args(arguments))
+            process::run(process::cargo().current_dir(workspace).args(arguments))?;
+            // With what was just checked, instead of a target directory of its own.
+            let mut cargo = process::cargo();
+            cargo.env("CARGO_TARGET_DIR", ebpf::target_directory(workspace).with_file_name(""));
+            process::run(cargo.current_dir(workspace.join(FUZZ)).args(arguments))
         }
         Step::Purity => purity(workspace),
         Step::Links => links::check(workspace),
@@ -114,6 +129,8 @@ fn run_step(workspace: &Path, step: Step, tally: &mut Option<Tally>) -> Result<(
             process::run(cargo.env("RUSTDOCFLAGS", "-D warnings"))
         }
         Step::Ebpf => ebpf::check(workspace),
+        Step::Sim => sim::play_in_ci(workspace),
+        Step::Fuzz => fuzz::smoke(workspace, FUZZ_SECONDS),
         Step::Test => {
             let counted = test::run_all(workspace, &test::TestArgs::default())?;
             *tally = Some(counted);
@@ -135,6 +152,12 @@ fn summary(ended: &[(Step, Duration, bool)]) -> String {
     }
     text
 }
+
+/// The package of the fuzz targets: a workspace of its own, which the commands for all packages leave out.
+const FUZZ: &str = "fuzz";
+
+/// How long each fuzz target runs: a smoke, which finds what everybody would find. Longer runs are a person's.
+const FUZZ_SECONDS: u64 = 5;
 
 /// The packages that decide and must not act, with the directory each is in.
 const PURE: [(&str, &str); 2] = [("cluster", "agent/cluster"), ("reflex", "ebpf/reflex")];
@@ -204,6 +227,12 @@ mod tests {
     fn a_package_that_does_io_is_foreign() {
         assert_eq!(foreign("reflex\nserde\nserde_core\nserde_derive (proc-macro)\nproc_macro2\n"), [""; 0]);
         assert_eq!(foreign("cluster\nreflex\ntokio\nlibc\ntokio (*)\n"), ["libc", "tokio"]);
+    }
+
+    #[test]
+    fn what_a_step_does_is_what_its_repetition_does() {
+        assert!(Step::Sim.repeat().ends_with(sim::CI_SEEDS));
+        assert!(Step::Fuzz.repeat().ends_with(&FUZZ_SECONDS.to_string()));
     }
 
     #[test]

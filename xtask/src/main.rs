@@ -1,9 +1,12 @@
 //! What a developer runs: one module per task. `cargo xtask help` lists them.
 
+mod bench;
 mod chaos;
 mod ci;
+mod deb;
 mod demo;
 mod ebpf;
+mod fuzz;
 mod links;
 mod process;
 mod sim;
@@ -28,10 +31,14 @@ struct Args {
 enum Task {
     Demo(demo::DemoArgs),
     Chaos(chaos::ChaosArgs),
+    Calm(bench::CalmArgs),
+    Bench(bench::BenchArgs),
     Test(test::TestArgs),
     Ebpf(ebpf::EbpfArgs),
     Ci(ci::CiArgs),
+    Deb(deb::DebArgs),
     Sim(sim::SimArgs),
+    Fuzz(fuzz::FuzzArgs),
 }
 
 fn main() -> ExitCode {
@@ -39,10 +46,14 @@ fn main() -> ExitCode {
     let done = workspace().and_then(|workspace| match args.task {
         Task::Demo(args) => demo::run(args).map(|()| ExitCode::SUCCESS),
         Task::Chaos(args) => chaos::run(&args),
+        Task::Calm(args) => bench::calm(&args),
+        Task::Bench(args) => bench::run(&args),
         Task::Test(args) => test::run(&workspace, &args),
         Task::Ebpf(args) => ebpf::run(&workspace, &args).map(|()| ExitCode::SUCCESS),
         Task::Ci(args) => ci::run(&workspace, &args),
+        Task::Deb(args) => deb::run(&workspace, &args).map(|()| ExitCode::SUCCESS),
         Task::Sim(args) => sim::run(&workspace, &args),
+        Task::Fuzz(args) => fuzz::run(&workspace, &args),
     });
     match done {
         Ok(code) => code,

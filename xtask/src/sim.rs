@@ -2,10 +2,11 @@
 
 use std::{
     cell::Cell,
+    hash::{BuildHasher as _, RandomState},
     io::{IsTerminal as _, Write as _},
     ops::RangeInclusive,
     path::Path,
-    process::ExitCode,
+    process::{Command, ExitCode},
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -29,6 +30,9 @@ pub(crate) struct SimArgs {
     /// From this one on
     #[arg(long, default_value_t = 0)]
     first: u64,
+    /// And so many more from a place that is drawn anew each time, and printed
+    #[arg(long, default_value_t = 0, conflicts_with = "seed")]
+    fresh: u64,
     /// Play this seed alone and show every fault, input, action and change of a gate
     #[arg(long, conflicts_with_all = ["seeds", "first"])]
     seed: Option<u64>,
@@ -41,24 +45,33 @@ pub(crate) struct SimArgs {
     /// Threads; as many as there are processors if not given
     #[arg(long, short)]
     jobs: Option<usize>,
-    /// Take a rule out: egress, stickiness, unanswered
+    /// Take a rule out: egress, stickiness, unanswered, sent
     #[arg(long, value_parser = mutation)]
     without: Option<Mutation>,
 }
 
-/// Runs the task. A debug build builds the release one and lets that do the work: it is twenty times as fast.
+/// What CI plays: the same seeds each time, in a build that is fast enough for them.
+pub(crate) fn play_in_ci(workspace: &Path) -> Result<()> {
+    let mut cargo = release(workspace);
+    process::run(cargo.args(["sim", "--seeds", CI_SEEDS]))
+}
+
+/// Seeds that CI plays: a minute or two on two processors.
+pub(crate) const CI_SEEDS: &str = "10000";
+
+/// The release build of these tasks: it plays twenty times as many seeds in a second.
+fn release(workspace: &Path) -> Command {
+    let mut cargo = process::cargo();
+    cargo.current_dir(workspace);
+    cargo.args(["run", "--quiet", "--locked", "--release", "--package=xtask", "--"]);
+    cargo
+}
+
+/// Runs the task. A debug build builds the release one and lets that do the work: it is faster by far.
 pub(crate) fn run(workspace: &Path, args: &SimArgs) -> Result<ExitCode> {
     if cfg!(debug_assertions) {
-        let mut cargo = process::cargo();
-        cargo.current_dir(workspace).args([
-            "run",
-            "--quiet",
-            "--locked",
-            "--release",
-            "--package=xtask",
-            "--",
-        ]);
-        let status = cargo.args(std::env::args_os().skip(1)).status().context("starting cargo")?;
+        let arguments = std::env::args_os().skip(1);
+        let status = release(workspace).args(arguments).status().context("starting cargo")?;
         return Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     let options = Options {
@@ -111,8 +124,9 @@ fn replay(seed: u64, options: &Options) -> ExitCode {
 const SHOWN_MAX: usize = 5;
 
 /// What the threads share.
-#[derive(Default)]
 struct Tally {
+    /// Where the fresh seeds begin.
+    fresh_from: u64,
     next: AtomicU64,
     played: AtomicU64,
     steps: AtomicU64,
@@ -122,12 +136,41 @@ struct Tally {
     failures: Mutex<Vec<Outcome>>,
 }
 
+impl Tally {
+    fn new(args: &SimArgs) -> Self {
+        let zero = || AtomicU64::new(0);
+        Self {
+            // The standard library's own randomness, which is another in every process.
+            fresh_from: if args.fresh > 0 { RandomState::new().hash_one(args.first) } else { 0 },
+            next: zero(),
+            played: zero(),
+            steps: zero(),
+            changes: zero(),
+            shared: zero(),
+            enough: AtomicBool::new(false),
+            failures: Mutex::default(),
+        }
+    }
+
+    /// The next seed to be played, if there is one.
+    fn next_seed(&self, args: &SimArgs) -> Option<u64> {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        match turn.checked_sub(args.seeds) {
+            None => Some(args.first.wrapping_add(turn)),
+            Some(turn) => (turn < args.fresh).then(|| self.fresh_from.wrapping_add(turn)),
+        }
+    }
+}
+
 fn play_all(args: &SimArgs, options: &Options) -> Result<ExitCode> {
     let jobs = match args.jobs {
         Some(jobs) => jobs.max(1),
         None => thread::available_parallelism().map_or(1, usize::from),
     };
-    let (tally, started) = (Tally::default(), Instant::now());
+    let (tally, started) = (Tally::new(args), Instant::now());
+    if args.fresh > 0 {
+        println!("fresh: {} seeds from {}", args.fresh, tally.fresh_from);
+    }
     thread::scope(|scope| {
         let players: Vec<_> =
             (0..jobs).map(|_| scope.spawn(|| play_in_turn(args, options, &tally))).collect();
@@ -162,11 +205,7 @@ fn play_all(args: &SimArgs, options: &Options) -> Result<ExitCode> {
 
 fn play_in_turn(args: &SimArgs, options: &Options, tally: &Tally) {
     while !tally.enough.load(Ordering::Relaxed) {
-        let turn = tally.next.fetch_add(1, Ordering::Relaxed);
-        if turn >= args.seeds {
-            return;
-        }
-        let seed = args.first.wrapping_add(turn);
+        let Some(seed) = tally.next_seed(args) else { return };
         PLAYING.set(seed);
         let outcome = sim::play(seed, options);
         tally.played.fetch_add(1, Ordering::Relaxed);
@@ -184,7 +223,8 @@ fn play_in_turn(args: &SimArgs, options: &Options, tally: &Tally) {
 /// One line that is written over on a terminal; elsewhere one for each ten seconds, of which `told` were told of.
 fn progress(args: &SimArgs, tally: &Tally, started: Instant, told: u64) -> u64 {
     let (played, seconds) = (tally.played.load(Ordering::Relaxed), started.elapsed().as_secs_f64());
-    let line = format!("{played} of {} seeds, {:.0} a second", args.seeds, played as f64 / seconds);
+    let line =
+        format!("{played} of {} seeds, {:.0} a second", args.seeds + args.fresh, played as f64 / seconds);
     if std::io::stderr().is_terminal() {
         eprint!("\r{line}   ");
         return told;
@@ -208,6 +248,7 @@ impl SimArgs {
             Some(Mutation::NoEgressGate) => rest += " --without egress",
             Some(Mutation::NoStickiness) => rest += " --without stickiness",
             Some(Mutation::NoUnansweredRule) => rest += " --without unanswered",
+            Some(Mutation::UnsentAsks) => rest += " --without sent",
         }
         rest
     }
@@ -227,7 +268,8 @@ fn mutation(text: &str) -> Result<Mutation> {
         "egress" => Ok(Mutation::NoEgressGate),
         "stickiness" => Ok(Mutation::NoStickiness),
         "unanswered" => Ok(Mutation::NoUnansweredRule),
-        _ => bail!("{text:?} is no rule; there are: egress, stickiness, unanswered"),
+        "sent" => Ok(Mutation::UnsentAsks),
+        _ => bail!("{text:?} is no rule; there are: egress, stickiness, unanswered, sent"),
     }
 }
 

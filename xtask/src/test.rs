@@ -1,12 +1,14 @@
 //! `cargo xtask test`: every test of the workspace in one go.
 //!
-//! Everything is built as the caller. Unit and property tests run as the caller too; the suites of the package
-//! `tests` make network namespaces and load kernel programs, so their executables run as root, one at a time and
-//! one test at a time: two of them would take each other's processor, and their times with it.
+//! Everything is built as the caller. Unit and property tests run as the caller too, and so does the simulator. The
+//! other suites of the package `tests` make network namespaces and load kernel programs, so their executables run as
+//! root: those that disturb one another one after the other, of all others a few tests at once, each in a process of
+//! its own.
 //!
 //! A test that lacks its means prints a line `skipped: REASON` and returns; it is counted as skipped. In CI a skip
 //! is a failure.
 
+mod pool;
 mod report;
 
 use std::{
@@ -37,7 +39,7 @@ pub(crate) struct TestArgs {
     /// Test a debug build of the agent instead of the release build
     #[arg(long)]
     debug_agent: bool,
-    /// Compile with, and run unit tests on, this many processors (the suites as root always run one by one)
+    /// Compile with, and run unit tests on, this many processors (how many tests run at once as root is fixed)
     #[arg(long, short, value_name = "N")]
     jobs: Option<u32>,
     /// Show every test and its output
@@ -116,9 +118,7 @@ impl<'a> Plan<'a> {
         if self.args.filter.is_empty() && self.args.suite.is_empty() {
             tally += self.run_examples()?;
         }
-        for suite in &as_root {
-            tally += self.run_suite_as_root(suite, &agent)?;
-        }
+        tally += self.run_as_root(&as_root, &agent)?;
         if tally == Tally::default() && !self.args.filter.is_empty() {
             bail!("no test is named like {}", self.args.filter.join(", "));
         }
@@ -161,17 +161,37 @@ impl<'a> Plan<'a> {
         Ok(suites)
     }
 
+    /// Runs a suite in one process.
     fn run_suite(&self, suite: &Suite, mut command: Command, agent: &Path) -> Result<Tally> {
-        if !suite.needs_root {
-            command.args(self.args.jobs.map(|jobs| format!("--test-threads={jobs}")));
+        if suite.needs_root {
+            command.args(["--test-threads=1", "--show-output"]);
         } else {
-            let threads = if ALONE.contains(&suite.name.as_str()) { 1 } else { TOGETHER };
-            command.arg(format!("--test-threads={threads}")).arg("--show-output");
+            command.args(self.args.jobs.map(|jobs| format!("--test-threads={jobs}")));
         }
         command.args(&self.args.filter);
         command.current_dir(&suite.directory);
         command.envs(self.environment(suite, agent));
         self.watch(&suite.name, command, suite.needs_root)
+    }
+
+    /// Runs the suites that need root: first those whose tests get along with each other, then the others.
+    fn run_as_root(&self, suites: &[Suite], agent: &Path) -> Result<Tally> {
+        let (alone, together): (Vec<_>, Vec<_>) =
+            suites.iter().partition(|suite| ALONE.contains(&suite.name.as_str()));
+        let mut tally = Tally::default();
+        let why =
+            if self.args.no_root { "left out by --no-root" } else { "needs root, and there is no sudo" };
+        if self.args.no_root || process::as_root("true").is_none() {
+            for suite in suites {
+                tally += self.skip(suite, why)?;
+            }
+            return Ok(tally);
+        }
+        tally += pool::run(self, &together, agent)?;
+        for suite in alone {
+            tally += self.run_suite(suite, self.as_root(suite, agent)?, agent)?;
+        }
+        Ok(tally)
     }
 
     /// What a test finds in its environment. The package's directory is what cargo itself would set.
@@ -181,17 +201,13 @@ impl<'a> Plan<'a> {
         all
     }
 
-    fn run_suite_as_root(&self, suite: &Suite, agent: &Path) -> Result<Tally> {
-        if self.args.no_root {
-            return self.skip(suite, "left out by --no-root");
-        }
+    /// The suite's executable as root, in its environment.
+    fn as_root(&self, suite: &Suite, agent: &Path) -> Result<Command> {
         if process::is_root() {
-            return self.run_suite(suite, Command::new(&suite.executable), agent);
+            return Ok(Command::new(&suite.executable));
         }
         // sudo drops the environment, so `env` sets it again on the other side.
-        let Some(mut command) = process::as_root("env") else {
-            return self.skip(suite, "needs root, and there is no sudo");
-        };
+        let mut command = process::as_root("env").context("there is no sudo")?;
         // The later setting of a name wins.
         let passed_on =
             |name: &str| name == "CI" || ["RUST_", "PROPTEST_", "XBEAT_"].iter().any(|p| name.starts_with(p));
@@ -203,14 +219,20 @@ impl<'a> Plan<'a> {
         let own = self.environment(suite, agent);
         command.args(own.into_iter().map(|(name, value)| format!("{name}={}", value.display())));
         command.arg(&suite.executable);
-        self.run_suite(suite, command, agent)
+        Ok(command)
+    }
+
+    /// The names of a suite's tests.
+    fn list(&self, suite: &Suite) -> Result<Vec<String>> {
+        let mut list = Command::new(&suite.executable);
+        list.args(&self.args.filter).args(["--list", "--format=terse"]);
+        let listed = process::output(&mut list)?;
+        Ok(listed.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
     }
 
     /// Counts a suite's tests as skipped.
     fn skip(&self, suite: &Suite, why: &str) -> Result<Tally> {
-        let mut list = Command::new(&suite.executable);
-        list.args(&self.args.filter).args(["--list", "--format=terse"]);
-        let tests = process::output(&mut list)?.lines().filter(|line| line.ends_with(": test")).count();
+        let tests = self.list(suite)?.len();
         if tests > 0 {
             println!("{:<24} {tests} skipped: {why}", suite.name);
         }
@@ -223,25 +245,13 @@ impl<'a> Plan<'a> {
     }
 
     /// Runs a test executable, reads its report as it comes, and prints what a person wants of it.
-    fn watch(&self, name: &str, mut command: Command, live: bool) -> Result<Tally> {
+    fn watch(&self, name: &str, command: Command, live: bool) -> Result<Tally> {
         let started = Instant::now();
-        let (reader, writer) = std::io::pipe().context("making a pipe")?;
-        command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
-        let mut child =
-            command.spawn().with_context(|| format!("starting `{}`", process::shown(&command)))?;
-        // The command holds the pipe's writing ends; without them the reader sees the end.
-        drop(command);
-
-        let mut report = Report::default();
-        for line in BufReader::new(reader).split(b'\n') {
-            let line = String::from_utf8_lossy(&line.context("reading a test's output")?).into_owned();
-            if self.args.verbose || (live && report::is_result(&line)) {
+        let (tally, report) = read(command, |line| {
+            if self.args.verbose || (live && report::is_result(line)) {
                 println!("{name}: {line}");
             }
-            report.line(line);
-        }
-        let status = child.wait().context("waiting for a test")?;
-        let tally = report.finish(status);
+        })?;
         report.print_skips();
         if !self.args.verbose {
             report.print_failures(name);
@@ -253,11 +263,28 @@ impl<'a> Plan<'a> {
     }
 }
 
+/// Runs a test executable and reads its report; `seen` gets each line as it comes.
+fn read(mut command: Command, mut seen: impl FnMut(&str)) -> Result<(Tally, Report)> {
+    let (reader, writer) = std::io::pipe().context("making a pipe")?;
+    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+    let mut child = command.spawn().with_context(|| format!("starting `{}`", process::shown(&command)))?;
+    // The command holds the pipe's writing ends; without them the reader sees the end.
+    drop(command);
+
+    let mut report = Report::default();
+    for line in BufReader::new(reader).split(b'\n') {
+        let line = String::from_utf8_lossy(&line.context("reading a test's output")?).into_owned();
+        seen(&line);
+        report.line(line);
+    }
+    let status = child.wait().context("waiting for a test")?;
+    Ok((report.finish(status), report))
+}
+
+/// The suite of the package `tests` that makes no namespace: virtual time needs no root.
+const ROOTLESS: &str = "sim";
 /// Suites whose tests disturb one another: they measure the machine, or load kernel programs by the dozen.
 const ALONE: [&str; 2] = ["tests/harness", "tests/xdp"];
-/// How many tests of the other namespace suites run at once: they mostly wait, each in a network of its own.
-const TOGETHER: usize = 4;
-
 const MESSAGES: &str = "--message-format=json-render-diagnostics";
 
 /// The executables that cargo's messages tell of.
@@ -277,8 +304,8 @@ fn executables(messages: &str, workspace: &Path) -> Result<Vec<Suite>> {
         let is_library =
             message["target"]["kind"].as_array().is_some_and(|kind| kind.contains(&"lib".into()));
         all.push(Suite {
+            needs_root: directory == workspace.join("tests") && target != ROOTLESS,
             name: if is_library { package.to_string() } else { format!("{package}/{target}") },
-            needs_root: directory == workspace.join("tests"),
             directory: directory.to_owned(),
             executable: executable.into(),
             is_test: message["profile"]["test"] == true,
@@ -297,12 +324,13 @@ mod tests {
             r#"{"reason":"compiler-artifact","manifest_path":"/w/agent/Cargo.toml","target":{"kind":["lib"],"name":"xbeat"},"executable":"/t/xbeat-1"}"#,
             r#"{"reason":"compiler-artifact","manifest_path":"/w/agent/Cargo.toml","target":{"kind":["lib"],"name":"xbeat"},"executable":null}"#,
             r#"{"reason":"compiler-artifact","manifest_path":"/w/tests/Cargo.toml","target":{"kind":["test"],"name":"xdp"},"profile":{"test":true},"executable":"/t/xdp-1"}"#,
+            r#"{"reason":"compiler-artifact","manifest_path":"/w/tests/Cargo.toml","target":{"kind":["test"],"name":"sim"},"profile":{"test":true},"executable":"/t/sim-1"}"#,
             r#"{"reason":"build-finished","success":true}"#,
         ];
         let found = executables(&messages.join("\n"), Path::new("/w")).unwrap();
         let names: Vec<_> = found.iter().map(|suite| (suite.name.as_str(), suite.needs_root)).collect();
-        assert_eq!(names, [("agent", false), ("tests/xdp", true)]);
-        assert_eq!(found.iter().map(|suite| suite.is_test).collect::<Vec<_>>(), [false, true]);
+        assert_eq!(names, [("agent", false), ("tests/xdp", true), ("tests/sim", false)]);
+        assert_eq!(found.iter().map(|suite| suite.is_test).collect::<Vec<_>>(), [false, true, true]);
         assert_eq!(found[1].directory, Path::new("/w/tests"));
     }
 }

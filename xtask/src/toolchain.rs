@@ -2,6 +2,8 @@
 //!
 //! Two compilers will do: Debian's `rustc-web`, for which Debian packs a ready `core` for BPF, and rustup's nightly
 //! with `rust-src`, which builds `core` itself. The rest of the workspace needs neither.
+//!
+//! And cargo-fuzz, for the fuzz targets alone.
 
 use std::{
     path::{Path, PathBuf},
@@ -234,6 +236,47 @@ pub(crate) fn install() -> Result<()> {
     let toolchain = find(Some(Kind::Debian))?;
     println!("ready: {}, bpf-linker {}", toolchain.rustc_version, toolchain.linker_version);
     Ok(())
+}
+
+/// The version of cargo-fuzz that `--install` installs; any will do.
+const FUZZER_VERSION: &str = "0.13.2";
+
+/// Asks for cargo-fuzz and for a C++ compiler: libFuzzer is built from its sources.
+///
+/// # Errors
+///
+/// One of them is missing, with the command that installs it.
+pub(crate) fn find_fuzzer() -> Result<()> {
+    let how = "to install it: cargo xtask fuzz --install";
+    process::find("cargo-fuzz").with_context(|| format!("cargo-fuzz is not there; {how}"))?;
+    process::find("c++").with_context(|| format!("no C++ compiler (`c++`) is there; {how}"))?;
+    Ok(())
+}
+
+/// Installs cargo-fuzz and a C++ compiler where they are missing; says what it does.
+pub(crate) fn install_fuzzer() -> Result<()> {
+    if process::find("c++").is_none() {
+        println!("packages: installing g++");
+        apt_get(&["update"])?;
+        apt_get(&["install", "--yes", "--no-install-recommends", "g++"])?;
+    }
+    if process::find("cargo-fuzz").is_none() {
+        println!("cargo-fuzz: building {FUZZER_VERSION}; about a minute on two cores");
+        let mut install = process::cargo();
+        install.args(["install", "cargo-fuzz", "--version", FUZZER_VERSION, "--locked"]);
+        process::run(&mut install).context("installing cargo-fuzz")?;
+    }
+    find_fuzzer()?;
+    println!("ready: cargo-fuzz and a C++ compiler");
+    Ok(())
+}
+
+/// The target that the compiler builds for when nothing is said.
+pub(crate) fn host() -> Result<String> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let about = process::output(Command::new(rustc).arg("-vV"))?;
+    let host = about.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.context("`rustc -vV` names no host")?.to_owned())
 }
 
 fn is_installed(package: &str) -> bool {

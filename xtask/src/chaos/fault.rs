@@ -47,13 +47,15 @@ pub(super) enum Fault {
     Restart,
     /// The owner's agent is restarted by `stop --keep`.
     RestartKeep,
+    /// Both agents are given other files, again and again.
+    Reload,
     /// Somebody deletes the address on the owner.
     Delete,
 }
 
 impl Fault {
     /// All of them.
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 16] = [
         Self::Nothing,
         Self::Kill,
         Self::KillHeir,
@@ -68,6 +70,7 @@ impl Fault {
         Self::MuteHeir,
         Self::Restart,
         Self::RestartKeep,
+        Self::Reload,
         Self::Delete,
     ];
 
@@ -88,17 +91,21 @@ impl Fault {
             Self::MuteHeir => "mute-heir",
             Self::Restart => "restart",
             Self::RestartKeep => "restart-keep",
+            Self::Reload => "reload",
             Self::Delete => "delete",
         }
     }
 
     /// Plays the fault and repairs it. Returns how often the group may move.
-    pub(super) fn play(self, stage: &mut Stage, random: &mut Random, load: Load) -> Result<Moves> {
-        // Drawn before anything happens: the order of faults must not depend on times.
-        let length = Duration::from_millis(self.length(random));
-        let owner = owner(stage).context("nobody has the address")?;
+    pub(super) fn play(self, stage: &mut Stage, length: Duration, load: Load) -> Result<Moves> {
+        let owner = some_owner(stage)?;
+        let hogs = load.start()?;
+        if !hogs.is_empty() {
+            // What their start costs is not the fault's.
+            pause(WARM_UP)?;
+        }
+        let owner = stage.client.answerer().unwrap_or(owner);
         let heir = 1 - owner;
-        let _hogs = load.start()?;
         match self {
             Self::Nothing => pause(length).map(|()| 0..=0),
             Self::Kill => kill(stage, owner, length).map(|()| 1..=1),
@@ -120,6 +127,7 @@ impl Fault {
             Self::MuteHeir => cut(stage, heir, Direction::FromNode, length).map(|()| 0..=0),
             Self::Restart => restart(stage, owner).map(|()| 1..=1),
             Self::RestartKeep => restart_keep(stage, owner).map(|()| 0..=0),
+            Self::Reload => reload(stage).map(|()| 0..=0),
             Self::Delete => {
                 stage.lan.delete_address(owner, VIP)?;
                 pause(length)?;
@@ -133,8 +141,8 @@ impl Fault {
         }
     }
 
-    /// How long it lasts, in milliseconds.
-    fn length(self, random: &mut Random) -> u64 {
+    /// How long it lasts if nobody says otherwise, in milliseconds.
+    pub(super) fn length(self, random: &mut Random) -> u64 {
         match self {
             // The lease is 200 ms.
             Self::Freeze => 400 + random.below(1600),
@@ -148,43 +156,71 @@ impl Fault {
 }
 
 /// What else takes the processors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(super) enum Load {
     /// Nothing of ours.
     Rest,
     /// Two busy programs per processor.
-    Ordinary,
+    Hogs,
     /// A busy real-time program of lower priority than the agents.
     RealTime,
+    /// Both.
+    Both,
 }
 
 impl Load {
     /// All of them.
-    pub(super) const ALL: [Self; 3] = [Self::Rest, Self::Ordinary, Self::RealTime];
+    pub(super) const ALL: [Self; 4] = [Self::Rest, Self::Hogs, Self::RealTime, Self::Both];
 
-    /// For a person; empty at rest.
+    /// As on the command line.
     pub(super) const fn name(self) -> &'static str {
         match self {
-            Self::Rest => "",
-            Self::Ordinary => "hogs",
-            Self::RealTime => "a real-time hog",
+            Self::Rest => "rest",
+            Self::Hogs => "hogs",
+            Self::RealTime => "real-time",
+            Self::Both => "both",
         }
     }
 
-    fn start(self) -> Result<Option<Hogs>> {
-        Ok(match self {
-            Self::Rest => None,
-            Self::Ordinary => Some(Hogs::start(Kind::Ordinary)?),
-            Self::RealTime => Some(Hogs::start(Kind::RealTime)?),
-        })
+    /// For a person.
+    pub(super) const fn words(self) -> &'static str {
+        match self {
+            Self::Rest => "at rest",
+            Self::Hogs => "hogs",
+            Self::RealTime => "a real-time hog",
+            Self::Both => "hogs and a real-time hog",
+        }
+    }
+
+    fn start(self) -> Result<Vec<Hogs>> {
+        let kinds: &[Kind] = match self {
+            Self::Rest => &[],
+            Self::Hogs => &[Kind::Ordinary],
+            Self::RealTime => &[Kind::RealTime],
+            Self::Both => &[Kind::Ordinary, Kind::RealTime],
+        };
+        kinds.iter().map(|&kind| Hogs::start(kind)).collect()
     }
 }
+
+/// From the start of the hogs to the fault.
+const WARM_UP: Duration = Duration::from_millis(300);
 
 /// The node whose gate is open, if exactly one is and it is where the client is served.
 fn owner(stage: &Stage) -> Option<usize> {
     let open = |node: usize| stage.status(node).is_ok_and(|status| status["groups"][0]["open"] == true);
     let answers = stage.client.answerer()?;
     (open(answers) && !open(1 - answers)).then_some(answers)
+}
+
+/// Whoever has the address. Where the machine stood still for longer than `deadtime`, it is just now changing hands.
+fn some_owner(stage: &Stage) -> Result<usize> {
+    let mut found = None;
+    stage.until("one node has the address", |stage| {
+        found = owner(stage);
+        found.is_some()
+    })?;
+    found.context("nobody has the address")
 }
 
 /// Waits until everything is repaired, whoever has the address then.
@@ -215,7 +251,7 @@ fn isolate(stage: &mut Stage, node: usize, length: Duration) -> Result<()> {
 
 /// Heals the node's port and waits until one of the two has yielded.
 fn reunite(stage: &mut Stage, node: usize) -> Result<()> {
-    stage.lan.heal(node)?;
+    stage.heal(node)?;
     let what = "one of the two yields";
     eventually(LIMIT, what, || {
         let views: Vec<_> = (0..NODES.len()).filter_map(|node| stage.status(node).ok()).collect();
@@ -247,14 +283,34 @@ fn restart_keep(stage: &mut Stage, node: usize) -> Result<()> {
     stage.hosts[node].start_agent()
 }
 
+/// How often each agent reads new files.
+const RELOADS: usize = 10;
+
+/// Every reload changes the rhythm of the probes. Ends with the files of the beginning.
+fn reload(stage: &Stage) -> Result<()> {
+    let files: Vec<_> = stage.hosts.iter().map(|host| host.config_dir().join("ha.cf")).collect();
+    let begin = files.iter().map(std::fs::read_to_string).collect::<Result<Vec<_>, _>>()?;
+    for round in 0..RELOADS {
+        for (node, (file, begin)) in files.iter().zip(&begin).enumerate() {
+            let other = begin.replace("keepalive 1ms", "keepalive 1200us");
+            std::fs::write(file, if round % 2 == 0 { &other } else { begin })?;
+            stage.hosts[node].command(&["reload"])?.ok().context("xbeat reload")?;
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn every_fault_is_named_as_on_the_command_line() {
+    fn every_fault_and_load_is_named_as_on_the_command_line() {
         for fault in Fault::ALL {
             assert_eq!(Fault::from_str(fault.name(), false), Ok(fault));
+        }
+        for load in Load::ALL {
+            assert_eq!(Load::from_str(load.name(), false), Ok(load));
         }
         assert_eq!(Fault::value_variants().len(), Fault::ALL.len());
     }

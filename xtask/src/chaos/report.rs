@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use xbeat_tests::client::Record;
+use xbeat_tests::outage::Request;
 use xbeat_tests::stage::Seen;
 
 use super::fault::{Fault, Load, Moves};
@@ -35,6 +36,8 @@ struct Kind {
     /// Outages in microseconds.
     outages: Vec<u64>,
     lost: usize,
+    /// Of them, sent after a cut port was healed.
+    lost_healed: usize,
     /// Moves beyond what the fault explains.
     flaps: usize,
     /// Moves that were to be and were not.
@@ -44,7 +47,7 @@ struct Kind {
 /// The whole run.
 #[derive(Debug)]
 pub(super) struct Report {
-    kinds: BTreeMap<(Fault, &'static str), Kind>,
+    kinds: BTreeMap<(Fault, Load), Kind>,
     rounds: usize,
     asked: usize,
     two_owners: usize,
@@ -60,11 +63,14 @@ impl Report {
         let mut kinds: BTreeMap<_, Kind> = BTreeMap::new();
         let (two_owners, mut remarks) = (seen.two_owners(), Vec::new());
         for (round, number) in rounds.iter().zip(1..) {
-            let kind = kinds.entry((round.fault, round.load.name())).or_default();
+            let kind = kinds.entry((round.fault, round.load)).or_default();
             let outage = seen.record.outage(round.from, round.to);
             let moves = moves(&seen.record, round.from, round.to);
             kind.outages.push(outage.micros());
             kind.lost += outage.lost;
+            let heal = seen.heals.iter().find(|at| (round.from..round.to).contains(at));
+            let healed = heal.map_or(0, |&at| seen.record.outage(at, round.to).lost);
+            kind.lost_healed += healed;
             kind.flaps += moves.saturating_sub(*round.moves.end());
             kind.missing += round.moves.start().saturating_sub(moves);
             let within = |asked: &u64| (round.from..round.to).contains(asked);
@@ -77,6 +83,14 @@ impl Report {
             }
             if outage.micros() > SLOW_US && round.fault != Fault::Deaf {
                 remark(format!("{} ms without service", ms(outage.micros())));
+            }
+            if healed > 0 && round.fault != Fault::Deaf {
+                let lost = |request: &&Request| {
+                    request.answer.is_none() && heal.is_some_and(|&at| request.sent >= at)
+                };
+                let first = seen.record.requests.iter().find(lost).map_or(0, |request| request.sent);
+                let after = ms(first.saturating_sub(heal.copied().unwrap_or(first)) / 1000);
+                remark(format!("{healed} requests lost after the heal, the first {after} ms after it"));
             }
             if let Some(asked) = two_owners.iter().map(|round| round.asked).find(within) {
                 let at = ms((asked - round.from) / 1000);
@@ -108,21 +122,22 @@ impl Report {
     /// The table and the verdict.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
-        let mut line = |cells: [&str; 9]| {
-            let [fault, load, n, min, median, max, lost, flaps, missing] = cells;
+        let mut line = |cells: [&str; 10]| {
+            let [fault, load, n, min, median, max, lost, healed, flaps, missing] = cells;
             // Writing to a string cannot fail.
             let _ = writeln!(
                 text,
-                "{fault:<15} {load:<15} {n:>4} {min:>9} {median:>9} {max:>9} {lost:>8} {flaps:>6} {missing:>8}"
+                "{fault:<15} {load:<10} {n:>4} {min:>9} {median:>9} {max:>9} {lost:>8} {healed:>10} {flaps:>6} {missing:>8}"
             );
         };
-        line(["", "", "", "", "", "", "", "", ""]);
-        line(["fault", "load", "n", "min ms", "median", "max", "lost", "flaps", "no move"]);
+        line([""; 10]);
+        line(["fault", "load", "n", "min ms", "median", "max", "lost", "after heal", "flaps", "no move"]);
         for ((fault, load), kind) in &self.kinds {
             let [min, median, max] = spread(&kind.outages).map(ms);
             let (n, lost) = (kind.outages.len().to_string(), kind.lost.to_string());
+            let healed = kind.lost_healed.to_string();
             let (flaps, missing) = (kind.flaps.to_string(), kind.missing.to_string());
-            line([fault.name(), load, &n, &min, &median, &max, &lost, &flaps, &missing]);
+            line([fault.name(), load.name(), &n, &min, &median, &max, &lost, &healed, &flaps, &missing]);
         }
         let flaps: usize = self.kinds.values().map(|kind| kind.flaps).sum();
         let _ = write!(
@@ -161,7 +176,7 @@ fn spread(values: &[u64]) -> [u64; 3] {
 
 #[cfg(test)]
 mod tests {
-    use xbeat_tests::outage::{Answer, Request};
+    use xbeat_tests::outage::Answer;
     use xbeat_tests::witness::{Round as Asked, Sightings};
 
     use super::*;
@@ -174,10 +189,11 @@ mod tests {
             Request { sent, answer: by.map(|by| Answer { at: sent, by }) }
         };
         let requests = answers.chars().enumerate().map(request).collect();
-        let asked = |answers: &[[u8; 6]]| Asked { asked: 0, answers: answers.to_vec() };
+        let asked =
+            |answers: &[[u8; 6]]| Asked { asked: 0, answers: answers.to_vec(), replies: answers.len() };
         let rounds = vec![asked(&[[1; 6], [2; 6]]); twice];
         let record = Record { requests, ..Record::default() };
-        Seen { record, sightings: Sightings { rounds }, partitions: Vec::new() }
+        Seen { record, sightings: Sightings { rounds }, ..Seen::default() }
     }
 
     fn round(fault: Fault, slots: std::ops::Range<u64>, moves: Moves) -> Round {
@@ -192,7 +208,7 @@ mod tests {
         let text = report.text();
         let row = text.lines().find(|line| line.starts_with("kill ")).unwrap();
         let words: Vec<_> = row.split_whitespace().collect();
-        assert_eq!(words, ["kill", "2", "0.40", "0.50", "0.60", "3", "0", "0"]);
+        assert_eq!(words, ["kill", "rest", "2", "0.40", "0.50", "0.60", "3", "0", "0", "0"]);
         assert_eq!(report.two_owners(), 0);
     }
 

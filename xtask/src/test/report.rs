@@ -15,6 +15,8 @@ pub(crate) struct Tally {
     pub(crate) skipped: u64,
     /// Marked `#[ignore]` by their authors, who gave the reason there.
     pub(crate) ignored: u64,
+    /// Of those that passed: only when they were played again, alone.
+    pub(crate) unsteady: u64,
 }
 
 impl Tally {
@@ -40,6 +42,7 @@ impl AddAssign for Tally {
         self.failed += other.failed;
         self.skipped += other.skipped;
         self.ignored += other.ignored;
+        self.unsteady += other.unsteady;
     }
 }
 
@@ -47,8 +50,12 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} passed, {} failed", self.passed, self.failed)?;
         match self.skipped + self.ignored {
+            0 => {}
+            skipped => write!(f, ", {skipped} skipped")?,
+        }
+        match self.unsteady {
             0 => Ok(()),
-            skipped => write!(f, ", {skipped} skipped"),
+            unsteady => write!(f, ", {unsteady} of them only when repeated"),
         }
     }
 }
@@ -108,6 +115,11 @@ impl Report {
         self.tally
     }
 
+    /// Whether the output has a line with `words`.
+    pub(crate) fn says(&self, words: &str) -> bool {
+        self.lines.iter().any(|line| line.contains(words))
+    }
+
     /// Prints why tests were skipped.
     pub(crate) fn print_skips(&self) {
         for (test, reason) in &self.skips {
@@ -141,7 +153,13 @@ fn counts_of(text: &str) -> Tally {
         let before = text.split(what).next().filter(|before| before.len() < text.len());
         before.and_then(|before| before.trim_end().rsplit(' ').next()?.parse().ok()).unwrap_or(0)
     };
-    Tally { passed: count(" passed;"), failed: count(" failed;"), skipped: 0, ignored: count(" ignored;") }
+    Tally {
+        passed: count(" passed;"),
+        failed: count(" failed;"),
+        skipped: 0,
+        ignored: count(" ignored;"),
+        unsteady: 0,
+    }
 }
 
 #[cfg(test)]
@@ -161,7 +179,7 @@ mod tests {
         let output = "test a ... ok\ntest result: ok. 12 passed; 0 failed; 3 ignored; 0 measured; 0 filtered out\n\
                       test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out\n";
         let (tally, _) = read(output, 101 << 8);
-        assert_eq!(tally, Tally { passed: 13, failed: 2, skipped: 0, ignored: 3 });
+        assert_eq!(tally, Tally { passed: 13, failed: 2, skipped: 0, ignored: 3, unsteady: 0 });
         assert_eq!(tally.to_string(), "13 passed, 2 failed, 3 skipped");
     }
 
@@ -187,7 +205,7 @@ mod tests {
                       skipped: again\n\nsuccesses:\n    a\n    b\n\n\
                       test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out\n";
         let (tally, report) = read(output, 0);
-        assert_eq!(tally, Tally { passed: 1, failed: 0, skipped: 1, ignored: 0 });
+        assert_eq!(tally, Tally { passed: 1, failed: 0, skipped: 1, ..Tally::default() });
         assert!(report.died.is_none());
     }
 
