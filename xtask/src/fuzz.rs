@@ -91,12 +91,12 @@ pub(crate) fn run(workspace: &Path, args: &FuzzArgs) -> Result<ExitCode> {
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// All targets built, each run for a few seconds, with the same luck each time: what it finds came with the change.
-pub(crate) fn smoke(workspace: &Path, seconds: u64) -> Result<()> {
+/// All targets built, each run for a few seconds, with that luck.
+pub(crate) fn smoke(workspace: &Path, seconds: u64, seed: u32) -> Result<()> {
     let args = FuzzArgs {
         target: Vec::new(),
         seconds,
-        seed: Some(1),
+        seed: Some(seed),
         input: None,
         keep: false,
         jobs: None,
