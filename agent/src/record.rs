@@ -85,6 +85,11 @@ pub enum Stamp {
         /// When.
         stamped: u64,
     },
+    /// The thread that puts its addresses up has heard that the gate of a group is open.
+    Woken {
+        /// The group.
+        group: GroupId,
+    },
     /// An address is on its interface.
     Added {
         /// The group that it belongs to.

@@ -9,7 +9,7 @@ use reflex::NODES_MAX;
 use reflex::layout::{Facts, Orders, Vip};
 use reflex::node::Desk;
 use reflex::path::Ip;
-use reflex::verdict::{Event, Sink, VERDICTS, Verdict};
+use reflex::verdict::{Event, EventKind, Sink, VERDICTS, Verdict};
 
 const BPF_F_MMAPABLE: usize = 1024;
 
@@ -36,6 +36,10 @@ static DESK: PerCpuArray<Desk, 1> = PerCpuArray::new();
 /// Changes, for the agent to wake up on.
 #[btf_map]
 static EVENTS: RingBuf<Event, 65536> = RingBuf::new();
+
+/// Gates that have opened, once more: for the thread of the agent that waits for nothing else.
+#[btf_map]
+static OPENED: RingBuf<Event, 65536> = RingBuf::new();
 
 /// One timer per node, alone in its map: an update from userspace would cancel it, and a program on a
 /// tracepoint may not touch a map with timers.
@@ -83,12 +87,15 @@ pub(crate) fn count(verdict: Verdict) {
     }
 }
 
-/// The ring buffer as the reflex's sink; full means dropped.
+/// The ring buffers as the reflex's sink; full means dropped.
 pub(crate) struct Ring;
 
 impl Sink for Ring {
     #[inline(always)]
     fn emit(&mut self, event: Event) {
+        if event.kind == EventKind::GateOpened as u32 {
+            let _ = OPENED.output(&event, 0);
+        }
         let _ = EVENTS.output(&event, 0);
     }
 }

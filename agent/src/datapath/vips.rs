@@ -3,6 +3,8 @@
 mod hurry;
 mod six;
 
+use hurry::{Hurry, Place, Spot};
+
 pub use six::Entry6;
 
 use std::cell::RefCell;
@@ -10,7 +12,7 @@ use std::collections::btree_map::Entry::Vacant;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use reflex::layout::Vip;
@@ -18,8 +20,8 @@ use reflex::{Facts, Orders, gate};
 
 use super::announce::{Announcer, BACK_OFF, Schedule};
 use super::beside::Beside;
-use super::netlink::{Netlink, NetlinkError, Placed};
-use super::xdp::Kernel;
+use super::netlink::{Change, Netlink, NetlinkError, Placed};
+use super::xdp::{Kernel, Opened};
 use crate::resources::Addresses;
 use crate::sys::{Table, clock};
 
@@ -46,30 +48,21 @@ pub struct Entry {
     /// Who has it now, if it was handed over just now; else zeros.
     pass_to: [u8; 6],
     announcements: Option<Schedule>,
-    /// What was begun ahead of the group's task and is not over, or not looked at yet.
-    ahead: Option<hurry::Ahead>,
 }
 
 impl Entry {
     /// An address that is not held.
     #[must_use]
     pub fn new(placed: Placed, group: u32, leading: bool) -> Self {
-        Self {
-            placed,
-            group,
-            leading,
-            held: false,
-            bounce: false,
-            pass_to: NOBODY,
-            announcements: None,
-            ahead: None,
-        }
+        Self { placed, group, leading, held: false, bounce: false, pass_to: NOBODY, announcements: None }
     }
 }
 
 /// What was done to an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deed {
+    /// The thread that puts it there has heard that the gate is open.
+    Woken,
     /// It is on its interface.
     Added,
     /// It is announced.
@@ -85,6 +78,7 @@ pub type Done = (u64, u32, Deed);
 const DEEDS_MAX: usize = 8192;
 
 /// The gates, to ask before anything is said in a VIP's name.
+#[derive(Clone)]
 pub struct Gates {
     /// What the agent ordered.
     pub orders: Arc<Table<Orders>>,
@@ -107,26 +101,38 @@ pub struct Vips {
 struct Inner {
     netlink: Rc<Netlink>,
     kernel: Rc<RefCell<Option<Kernel>>>,
-    gates: Gates,
-    announcers: BTreeMap<u32, Announcer>,
+    hands: Arc<Hands>,
+    /// None where there is no thread to be had.
+    hurry: Option<Hurry>,
+    /// Addresses that are being taken off because nobody has fetched them.
+    settling: RefCell<BTreeSet<usize>>,
     entries: RefCell<Vec<Entry>>,
     six: RefCell<Vec<Entry6>>,
     /// Addresses that are announced for a `SendArp`.
     announced: RefCell<BTreeMap<Ipv4Addr, tokio::task::JoinHandle<()>>>,
     /// By group: what ends the passing on of its packets.
     passing: RefCell<BTreeMap<u32, tokio::task::JoinHandle<()>>>,
+}
+
+/// What puts an IPv4 address on its interface and announces it, from whichever thread.
+struct Hands {
+    gates: Gates,
+    /// By interface.
+    announcers: BTreeMap<u32, Announcer>,
     /// What was done, while somebody wants to know.
-    deeds: RefCell<Option<Vec<Done>>>,
+    deeds: Mutex<Option<Vec<Done>>>,
 }
 
 impl Vips {
-    /// Opens an announcer for every interface and tells the kernel of every address.
+    /// Opens an announcer for every interface and tells the kernel of every address. IPv6 addresses are counted behind the
+    /// IPv4 ones, as resources count them. `opened`: what the kernel tells of gates that open.
     #[must_use]
     pub fn new(
         netlink: Rc<Netlink>,
         kernel: Rc<RefCell<Option<Kernel>>>,
         gates: Gates,
-        entries: Vec<Entry>,
+        (entries, six): (Vec<Entry>, Vec<Entry6>),
+        opened: Option<Opened>,
     ) -> Self {
         let mut announcers = BTreeMap::new();
         for placed in entries.iter().map(|entry| &entry.placed) {
@@ -137,23 +143,59 @@ impl Vips {
                 }
             }
         }
+        let hands = Arc::new(Hands { gates, announcers, deeds: Mutex::default() });
+        let len = entries.len() + six.len();
+        let hurry = Hurry::start(Arc::clone(&hands), spots(&entries, &six), len, opened)
+            .inspect_err(|error| tracing::warn!("addresses wait for the election after a takeover: {error}"));
         let vips = Self {
             inner: Rc::new(Inner {
                 netlink,
                 kernel,
-                gates,
-                announcers,
+                hands,
+                hurry: hurry.ok(),
+                settling: RefCell::default(),
                 entries: RefCell::new(entries),
-                six: RefCell::default(),
+                six: RefCell::new(six),
                 announced: RefCell::default(),
                 passing: RefCell::default(),
-                deeds: RefCell::default(),
             }),
         };
         for vip in 0..vips.inner.entries.borrow().len() {
             vips.tell_kernel(vip);
         }
+        vips.tell_kernel_of_all6();
         vips
+    }
+
+    fn len(&self) -> usize {
+        self.inner.entries.borrow().len() + self.inner.six.borrow().len()
+    }
+
+    /// The group of an address, and whether it is held.
+    fn group_of(&self, vip: usize) -> (u32, bool) {
+        match self.six(vip) {
+            Some(six) => {
+                let entry = &self.inner.six.borrow()[six];
+                (entry.group, entry.held)
+            }
+            None => {
+                let entry = &self.inner.entries.borrow()[vip];
+                (entry.group, entry.held)
+            }
+        }
+    }
+
+    /// Takes an address off its interface.
+    async fn take_off(&self, vip: usize) -> Result<(), NetlinkError> {
+        match self.six(vip) {
+            Some(six) => {
+                let placed = self.inner.six.borrow()[six].placed.clone();
+                self.inner.netlink.delete_address6(&placed).await?;
+            }
+            None => drop(self.inner.netlink.delete_address(&self.placed(vip)).await?),
+        }
+        self.inner.hands.note(self.group_of(vip).0, Deed::Removed);
+        Ok(())
     }
 
     /// Whether only addresses stand before this one in its group, and the kernel's table has it.
@@ -167,13 +209,13 @@ impl Vips {
 
     /// From now on notes when addresses are added, announced and removed, for [`Vips::take_deeds`].
     pub fn note_deeds(&self) {
-        self.inner.deeds.borrow_mut().get_or_insert_default();
+        self.inner.hands.deeds().get_or_insert_default();
     }
 
     /// What was noted since the last time, in order.
     #[must_use]
     pub fn take_deeds(&self) -> Vec<Done> {
-        self.inner.deeds.borrow_mut().as_mut().map(std::mem::take).unwrap_or_default()
+        self.inner.hands.deeds().as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Looks at all entries.
@@ -184,7 +226,6 @@ impl Vips {
     /// Goes on with the addresses of the groups that are open already, and removes what else an earlier life left on
     /// the interfaces: what is not open is not held (R7).
     pub async fn adopt(&self, open: &[u32]) {
-        use super::netlink::Change;
         let len = self.inner.entries.borrow().len();
         for vip in 0..len {
             let (placed, group) = {
@@ -241,7 +282,7 @@ impl Vips {
             if let Some(schedule) = &mut entry.announcements
                 && schedule.due(now)
             {
-                self.inner.announce(entry.group, &entry.placed);
+                self.inner.hands.announce(entry.group, &entry.placed);
             }
         }
     }
@@ -319,7 +360,7 @@ impl Vips {
                 (entry.group == group && entry.held, entry.placed.clone())
             };
             if is_ours {
-                self.inner.announce(group, &placed);
+                self.inner.hands.announce(group, &placed);
                 self.schedule(vip);
             }
         }
@@ -345,7 +386,7 @@ impl Vips {
             return;
         }
         if self.inner.entries.borrow()[vip].held {
-            self.inner.announce(group, &placed);
+            self.inner.hands.announce(group, &placed);
         } else if let Err(error) = self.inner.netlink.delete_address(&placed).await {
             // Its group was stopped meanwhile.
             tracing::error!("{error}");
@@ -364,7 +405,9 @@ impl Vips {
     fn tell_kernel(&self, vip: usize) {
         let entries = self.inner.entries.borrow();
         let entry = &entries[vip];
-        let Some(mac) = self.inner.announcers.get(&entry.placed.index).map(Announcer::mac) else { return };
+        let Some(mac) = self.inner.hands.announcers.get(&entry.placed.index).map(Announcer::mac) else {
+            return;
+        };
         let value = Vip {
             group: entry.group,
             ifindex: entry.placed.index,
@@ -390,16 +433,13 @@ impl Vips {
     }
 }
 
-impl Inner {
-    /// Puts the address on its interface and announces it.
-    async fn add(&self, vip: usize) -> Result<(), NetlinkError> {
-        let (placed, group) = {
-            let entries = self.entries.borrow();
-            (entries[vip].placed.clone(), entries[vip].group)
-        };
-        self.netlink.add_address(&placed).await?;
-        self.note(group, Deed::Added);
-        self.announce(group, &placed);
+impl Hands {
+    /// Puts an address on its interface and announces it.
+    async fn add(&self, netlink: &Netlink, group: u32, placed: &Placed) -> Result<(), NetlinkError> {
+        if netlink.add_address(placed).await? == Change::Made {
+            self.note(group, Deed::Added);
+        }
+        self.announce(group, placed);
         Ok(())
     }
 
@@ -415,10 +455,29 @@ impl Inner {
     }
 
     fn note(&self, group: u32, deed: Deed) {
-        if let Some(deeds) = self.deeds.borrow_mut().as_mut().filter(|deeds| deeds.len() < DEEDS_MAX) {
+        if let Some(deeds) = self.deeds().as_mut().filter(|deeds| deeds.len() < DEEDS_MAX) {
             deeds.push((clock::now(), group, deed));
         }
     }
+
+    fn deeds(&self) -> std::sync::MutexGuard<'_, Option<Vec<Done>>> {
+        self.deeds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The addresses that the kernel may serve before the election has heard of it.
+fn spots(entries: &[Entry], six: &[Entry6]) -> Vec<Spot> {
+    let four = entries.iter().enumerate().filter(|(_, entry)| entry.leading);
+    let four =
+        four.map(|(vip, entry)| Spot { vip, group: entry.group, place: Place::Four(entry.placed.clone()) });
+    let six = (entries.len()..).zip(six).filter(|(_, entry)| entry.leading);
+    let six = six.map(|(vip, entry)| Spot {
+        vip,
+        group: entry.group,
+        // It has said what is wrong, if something is, when the entry was made.
+        place: Place::Six(entry.placed.clone(), Announcer::open(&entry.placed.interface).ok()),
+    });
+    four.chain(six).collect()
 }
 
 impl Addresses for Vips {
@@ -428,8 +487,14 @@ impl Addresses for Vips {
         if let Some(six) = self.six(vip) {
             return self.acquire6(six).await;
         }
-        if !self.is_ahead(vip).await {
-            self.inner.add(vip).await?;
+        let (placed, group) = (self.placed(vip), self.group_of(vip).0);
+        if self.fetch(vip).await {
+            // It is there, unless what was begun for the end of an earlier life came after it.
+            if self.inner.netlink.add_address(&placed).await? == Change::Made {
+                self.inner.hands.announce(group, &placed);
+            }
+        } else {
+            self.inner.hands.add(&self.inner.netlink, group, &placed).await?;
         }
         let leading = {
             let mut entries = self.inner.entries.borrow_mut();
@@ -447,7 +512,6 @@ impl Addresses for Vips {
         if let Some(six) = self.six(vip) {
             return self.release6(six).await;
         }
-        let placed = self.placed(vip);
         {
             let mut entries = self.inner.entries.borrow_mut();
             entries[vip].held = false;
@@ -457,11 +521,8 @@ impl Addresses for Vips {
             self.tell_kernel(vip);
         }
         // What was begun for a takeover that is over must not come after this.
-        self.is_ahead(vip).await;
-        self.inner.netlink.delete_address(&placed).await?;
-        let group = self.inner.entries.borrow()[vip].group;
-        self.inner.note(group, Deed::Removed);
-        Ok(())
+        self.fetch(vip).await;
+        self.take_off(vip).await
     }
 
     async fn held(&mut self, vip: usize) -> bool {

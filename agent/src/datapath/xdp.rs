@@ -30,7 +30,7 @@ mod error;
 mod events;
 
 pub use error::Error;
-pub use events::Events;
+pub use events::{Events, Opened};
 
 /// The kernel programs as they were built with this agent.
 static OBJECT: &[u8] = include_bytes_aligned!("../../../ebpf/xbeat.bpf.o");
@@ -39,7 +39,7 @@ static OBJECT: &[u8] = include_bytes_aligned!("../../../ebpf/xbeat.bpf.o");
 pub const OBJECT_VARIABLE: &str = "XBEAT_BPF_OBJECT";
 
 /// The maps that outlive the agent: all but those of its log.
-const MAPS: [&str; 7] = ["ORDERS", "FACTS", "VIPS", "COUNTERS", "DESK", "EVENTS", "WATCHES"];
+const MAPS: [&str; 8] = ["ORDERS", "FACTS", "VIPS", "COUNTERS", "DESK", "EVENTS", "OPENED", "WATCHES"];
 
 /// The loaded programs.
 pub struct Kernel {
@@ -325,6 +325,15 @@ impl Kernel {
     pub fn take_events(&mut self) -> Result<Events, Error> {
         let map = self.ebpf.take_map("EVENTS").ok_or(Error::Missing("EVENTS"))?;
         Events::new(map)
+    }
+
+    /// The gates that open, told apart from all else. To be taken once.
+    ///
+    /// # Errors
+    /// When they were taken before.
+    pub fn take_opened(&mut self) -> Result<Opened, Error> {
+        let map = self.ebpf.take_map("OPENED").ok_or(Error::Missing("OPENED"))?;
+        Opened::new(map)
     }
 
     /// The kernel's log lines, for the anomalies that it sees.

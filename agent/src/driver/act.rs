@@ -142,6 +142,7 @@ impl Driver<'_> {
         let Some(recorder) = &self.recorder else { return };
         for (at, group, deed) in self.vips.take_deeds() {
             let stamp = match deed {
+                Deed::Woken => Stamp::Woken { group },
                 Deed::Added => Stamp::Added { group },
                 Deed::Announced => Stamp::Announced { group },
                 Deed::Removed => Stamp::Removed { group },

@@ -44,7 +44,8 @@ impl Guard {
         let gates = Gates { orders: Arc::clone(&base.orders), facts: Arc::clone(&base.facts) };
         // Before any program of ours is attached: one that does not know an address leaves it to the stack, and an earlier
         // life may have left it on the interface (R7).
-        let vips = Vips::new(Rc::clone(netlink), Rc::clone(&base.kernel), gates, entries).with_six(six);
+        let opened = base.opened.take();
+        let vips = Vips::new(Rc::clone(netlink), Rc::clone(&base.kernel), gates, (entries, six), opened);
         let attach_one = |(index, (name, has_link)): (u32, (String, bool))| {
             let attached = interfaces::attach(&base.kernel, config.xdp, (index, &name), has_link);
             base.cover();

@@ -324,8 +324,9 @@ impl<'a> Driver<'a> {
     fn on_event(&mut self, event: &Event) {
         let kind = EventKind::from_number(event.kind);
         if kind == Some(EventKind::GateOpened) {
-            // Before anything else: clients wait for it, and the election will only agree.
-            self.vips.hurry(event.group);
+            // Before anything else, where the kernel has not told the thread that does it: clients wait for it, and the election
+            // will only agree.
+            self.vips.hurry(event.group, event.epoch);
         }
         self.stamp_event(event);
         self.log_event(event);

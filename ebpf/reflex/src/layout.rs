@@ -23,7 +23,7 @@ pub(crate) use at;
 
 /// Changes whenever [`Orders`], [`Facts`] or another table that outlives an agent (the [`crate::node::Desk`]) change their
 /// layout, or what may stand in them: an agent adopts no tables but its own.
-pub const LAYOUT_VERSION: u64 = 8;
+pub const LAYOUT_VERSION: u64 = 9;
 
 /// What the agent tells the reflex. Only the agent writes it.
 #[repr(C)]

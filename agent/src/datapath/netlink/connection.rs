@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use crate::sys::schedule;
 
-/// The connection's thread, which ends when this is dropped.
+/// The connection, and the thread that serves it, if it has one: that ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Connection {
     closed: Arc<AtomicBool>,
@@ -34,6 +34,20 @@ impl Connection {
             .spawn(move || serve(&opened, ended, &flag))?;
         let handle = open.recv().map_err(io::Error::other)??;
         Ok((Self { closed, end: Some(end) }, handle))
+    }
+
+    /// Opens a connection that the calling thread's runtime serves, for as long as that lives.
+    pub(super) fn here() -> io::Result<(Self, Handle)> {
+        let (connection, handle, _unsolicited) = rtnetlink::new_connection()?;
+        let closed = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&closed);
+        tokio::task::spawn_local(async move {
+            let mut connection = pin!(connection);
+            connection.as_mut().await;
+            // Before the connection is dropped: a request that gets no answer must find that said.
+            flag.store(true, Ordering::Release);
+        });
+        Ok((Self { closed, end: None }, handle))
     }
 
     /// Whether requests are no longer carried out.

@@ -87,18 +87,16 @@ fn join(placed: &Placed6) -> io::Result<Socket> {
 }
 
 /// Whether this node forwards what comes in by that interface.
-fn is_router(interface: &str) -> bool {
+pub(super) fn is_router(interface: &str) -> bool {
     let forwards = format!("/proc/sys/net/ipv6/conf/{interface}/forwarding");
     std::fs::read(forwards).is_ok_and(|text| !text.starts_with(b"0"))
 }
 
 impl Vips {
-    /// Takes in the IPv6 addresses, and tells the kernel of them; as resources they are counted behind the IPv4 ones.
-    pub fn with_six(self, entries: Vec<Entry6>) -> Self {
-        let len = entries.len();
-        *self.inner.six.borrow_mut() = entries;
+    /// Tells the kernel of every IPv6 address.
+    pub(super) fn tell_kernel_of_all6(&self) {
+        let len = self.inner.six.borrow().len();
         (0..len).for_each(|six| self.tell_kernel6(six));
-        self
     }
 
     /// Looks at all IPv6 entries.
@@ -175,8 +173,10 @@ impl Vips {
 
     pub(super) async fn acquire6(&self, six: usize) -> Result<(), NetlinkError> {
         let placed = self.inner.six.borrow()[six].placed.clone();
+        self.fetch(self.inner.entries.borrow().len() + six).await;
         self.inner.netlink.add_address6(&placed).await?;
-        // The first of the schedule is due at once.
+        // The first of the schedule is due at once. Also where it was put up ahead: neighbours that have asked for it may have
+        // got an answer of the old owner's meanwhile.
         self.inner.six.borrow_mut()[six].hold();
         self.announce_due6(Instant::now());
         if !self.inner.six.borrow()[six].leading {
@@ -186,15 +186,17 @@ impl Vips {
     }
 
     pub(super) async fn release6(&self, six: usize) -> Result<(), NetlinkError> {
-        let placed = {
+        {
             let entry = &mut self.inner.six.borrow_mut()[six];
             (entry.held, entry.announcements) = (false, None);
-            entry.placed.clone()
-        };
+        }
         if !self.inner.six.borrow()[six].leading {
             self.tell_kernel6(six);
         }
-        self.inner.netlink.delete_address6(&placed).await.map(drop)
+        // What was begun for a takeover that is over must not come after this.
+        let vip = self.inner.entries.borrow().len() + six;
+        self.fetch(vip).await;
+        self.take_off(vip).await
     }
 
     pub(super) fn set_bounce6(&self, ifindex: u32, bounce: bool) {
@@ -229,7 +231,7 @@ impl Vips {
         let mut changed = Vec::new();
         for (six, entry) in self.inner.six.borrow_mut().iter_mut().enumerate() {
             if entry.announcements.as_mut().is_some_and(|schedule| schedule.due(now))
-                && self.inner.gates.is_open(entry.group)
+                && self.inner.hands.gates.is_open(entry.group)
             {
                 // An administrator may have made a router of it.
                 let is_router = is_router(&entry.placed.interface);

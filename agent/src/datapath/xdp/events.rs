@@ -1,4 +1,4 @@
-//! The ring buffer by which the programs tell the agent.
+//! The ring buffers by which the programs tell the agent.
 
 use aya::maps::{Map, MapData, RingBuf};
 use reflex::Event;
@@ -6,6 +6,24 @@ use tokio::io::unix::AsyncFd;
 
 use super::Error;
 use crate::sys::readiness;
+
+/// What the kernel tells of gates that open, for a thread that has yet to begin.
+pub struct Opened(RingBuf<MapData>);
+
+impl Opened {
+    /// The ring buffer in that map.
+    pub(super) fn new(map: Map) -> Result<Self, Error> {
+        Ok(Self(RingBuf::try_from(map)?))
+    }
+
+    /// To be waited for on the calling thread's runtime.
+    ///
+    /// # Errors
+    /// When that cannot wait.
+    pub fn listen(self) -> std::io::Result<Events> {
+        Ok(Events { ring: readiness::readable(self.0)? })
+    }
+}
 
 /// What the kernel tells.
 pub struct Events {

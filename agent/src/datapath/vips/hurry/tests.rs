@@ -31,7 +31,13 @@ impl Scene {
         let (orders, facts) = tables();
         let gates = || Gates { orders: Arc::clone(&orders), facts: Arc::clone(&facts) };
         let kernel = Rc::new(RefCell::new(None));
-        let vips = Vips::new(Rc::clone(&netlink), kernel, gates(), vec![Entry::new(placed, 0, true)]);
+        let vips = Vips::new(
+            Rc::clone(&netlink),
+            kernel,
+            gates(),
+            (vec![Entry::new(placed, 0, true)], vec![]),
+            None,
+        );
         vips.note_deeds();
         Self { vips, gates: gates(), netlink }
     }
@@ -74,12 +80,38 @@ fn play<F: Future<Output = ()>>(act: impl FnOnce(Scene) -> F + Send + 'static) {
 fn who_starts_the_group_finds_the_address_there_and_announced() {
     play(|mut scene| async move {
         scene.open();
-        scene.vips.hurry(0);
+        scene.vips.hurry(0, 1);
         scene.vips.acquire(0).await.unwrap();
         assert!(scene.is_there().await && scene.vips.held(0).await);
-        assert_eq!(scene.deeds(), [Deed::Added, Deed::Announced], "once");
+        assert_eq!(scene.deeds(), [Deed::Woken, Deed::Added, Deed::Announced], "once");
         scene.vips.release(0).await.unwrap();
         assert!(!scene.is_there().await);
+    });
+}
+
+#[test]
+fn the_same_news_by_another_way_is_no_news() {
+    play(|scene| async move {
+        scene.open();
+        scene.vips.hurry(0, 1);
+        scene.vips.hurry(0, 1);
+        assert!(scene.vips.fetch(0).await && !scene.vips.fetch(0).await);
+        assert_eq!(scene.deeds(), [Deed::Woken, Deed::Added, Deed::Announced]);
+        scene.vips.hurry(0, 2);
+        assert!(scene.vips.fetch(0).await);
+        assert_eq!(scene.deeds(), [Deed::Woken, Deed::Announced], "claimed again");
+    });
+}
+
+#[test]
+fn what_was_taken_off_meanwhile_is_put_up_by_who_fetches_it() {
+    play(|mut scene| async move {
+        scene.open();
+        scene.vips.hurry(0, 1);
+        scene.until_there(true).await;
+        scene.vips.take_off(0).await.unwrap();
+        scene.vips.acquire(0).await.unwrap();
+        assert!(scene.is_there().await);
     });
 }
 
@@ -87,7 +119,7 @@ fn who_starts_the_group_finds_the_address_there_and_announced() {
 fn what_nobody_fetches_is_taken_off_when_the_gate_is_shut() {
     play(|scene| async move {
         scene.open();
-        scene.vips.hurry(0);
+        scene.vips.hurry(0, 1);
         scene.until_there(true).await;
         scene.shut();
         scene.until_there(false).await;
@@ -98,19 +130,19 @@ fn what_nobody_fetches_is_taken_off_when_the_gate_is_shut() {
 fn a_stop_that_comes_at_once_has_the_last_word() {
     play(|mut scene| async move {
         scene.open();
-        scene.vips.hurry(0);
+        scene.vips.hurry(0, 1);
         scene.shut();
         scene.vips.release(0).await.unwrap();
         assert!(!scene.is_there().await);
-        assert!(scene.vips.inner.entries.borrow()[0].ahead.is_none(), "nothing is on its way");
+        assert!(!scene.vips.fetch(0).await, "nothing is on its way");
     });
 }
 
 #[test]
 fn a_shut_gate_hurries_nobody() {
     play(|scene| async move {
-        scene.vips.hurry(0);
-        assert!(scene.vips.inner.entries.borrow()[0].ahead.is_none());
+        scene.vips.hurry(0, 1);
+        assert!(!scene.vips.fetch(0).await);
         assert!(!scene.is_there().await);
     });
 }
