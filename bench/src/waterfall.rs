@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::{Args, ValueEnum};
+use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 use xbeat::record::{Line, Stamp};
 use xbeat_tests::client::{Client, Record};
@@ -60,7 +61,7 @@ pub(crate) struct WaterfallArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Kind {
-    /// The owner's switch port drops everything
+    /// The owner's switch port drops everything, and its agent stands still
     Silent,
     /// `xbeat standby`
     HandOver,
@@ -199,7 +200,7 @@ impl Scene {
 
 fn measure(arguments: &WaterfallArgs, binary: &Path, kind: Kind, number: usize) -> Result<Vec<Run>> {
     let directory = tempfile::tempdir()?;
-    let scene = Scene::new(arguments, binary, directory.path())?;
+    let mut scene = Scene::new(arguments, binary, directory.path())?;
     let mut owner = 0;
     let mut times = Vec::new();
     for _ in 0..number {
@@ -208,7 +209,11 @@ fn measure(arguments: &WaterfallArgs, binary: &Path, kind: Kind, number: usize) 
         pause(Duration::from_millis(300))?;
         let from = clock::now();
         match kind {
-            Kind::Silent => scene.lan.silence(owner)?,
+            Kind::Silent => {
+                // A machine without power does nothing; all nodes share the processors of this one.
+                scene.hosts[owner].agent()?.signal(Signal::SIGSTOP)?;
+                scene.lan.silence(owner)?;
+            }
             Kind::HandOver => drop(scene.hosts[owner].command(&["standby"])?.ok()?),
         }
         let heir = 1 - owner;
@@ -217,6 +222,7 @@ fn measure(arguments: &WaterfallArgs, binary: &Path, kind: Kind, number: usize) 
         times.push((owner, from, clock::now()));
         if kind == Kind::Silent {
             scene.lan.heal(owner)?;
+            scene.hosts[owner].agent()?.signal(Signal::SIGCONT)?;
         }
         owner = heir;
     }

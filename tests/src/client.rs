@@ -28,9 +28,9 @@ pub(crate) const LENGTH_MAX: usize = 256;
 /// 5 kHz, as the demo and the peers' measurements send.
 pub const PERIOD: Duration = Duration::from_micros(200);
 
-/// Below the agents' own threads, above everything ordinary.
-const PRIORITY_SENDER: i32 = 20;
-const PRIORITY_RECEIVER: i32 = 21;
+/// Above the agents' own threads: in a network the client is another machine, which no node can hold up.
+const PRIORITY_SENDER: i32 = 60;
+const PRIORITY_RECEIVER: i32 = 61;
 
 /// How long answers to the last requests are waited for. A path through a queue of unresolved addresses may take
 /// that long; after it a request counts as lost.

@@ -127,19 +127,29 @@ impl Run {
         let after = |stamps: &Stamps, wanted: fn(&Stamp) -> bool, from: u64| {
             stamps.iter().find(|(at, stamp)| *at >= from && within(at) && wanted(stamp)).map(|(at, _)| *at)
         };
-        let mut moments = vec![(Moment::Opened, opened.0), (Moment::Woken, opened.1)];
-        match kind {
+        // Agents before that thread knew it when their loop did.
+        let woken = after(new, |stamp| matches!(stamp, Stamp::Woken { .. }), opened.0).unwrap_or(opened.1);
+        // The kernel has the frame while it is still being sent.
+        let nearest = |stamps: &Stamps, wanted: fn(&Stamp) -> bool, to: u64| {
+            let all = stamps.iter().filter(|(at, stamp)| within(at) && wanted(stamp));
+            all.map(|(at, _)| *at).min_by_key(|at| at.abs_diff(to))
+        };
+        let mut moments = vec![(Moment::Opened, opened.0), (Moment::Woken, woken)];
+        let added = match kind {
             Kind::Silent => {
                 let (stamped, heard) = verdict?;
                 moments.extend([(Moment::Heard, heard), (Moment::Verdict, stamped)]);
+                opened.0
             }
             Kind::HandOver => {
                 let removed = after(old, |stamp| matches!(stamp, Stamp::Removed { .. }), time.start)?;
-                let said = after(old, |stamp| *stamp == Stamp::Said, removed)?;
+                let said = nearest(old, |stamp| *stamp == Stamp::Said, opened.0)?;
                 moments.extend([(Moment::Removed, removed), (Moment::Said, said)]);
+                // Behind a shut gate, mostly.
+                time.start
             }
-        }
-        moments.push((Moment::Added, after(new, |stamp| matches!(stamp, Stamp::Added { .. }), opened.0)?));
+        };
+        moments.push((Moment::Added, after(new, |stamp| matches!(stamp, Stamp::Added { .. }), added)?));
         moments.push((
             Moment::Announced,
             after(new, |stamp| matches!(stamp, Stamp::Announced { .. }), opened.0)?,
@@ -199,7 +209,8 @@ mod tests {
         let new = [
             (1, Stamp::Added { group: 0 }),
             (4100, Stamp::Verdict { node: 0, stamped: 4000, heard: 1200 }),
-            (4200, Stamp::Opened { group: 0, stamped: 4010 }),
+            (4200, Stamp::Woken { group: 0 }),
+            (4900, Stamp::Opened { group: 0, stamped: 4010 }),
             (5000, Stamp::Added { group: 0 }),
             (5100, Stamp::Announced { group: 0 }),
         ];
