@@ -6,6 +6,7 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use reflex::NODES_MAX;
+use reflex::frame::Frame;
 use reflex::layout::{Facts, Orders, Vip};
 use reflex::node::Desk;
 use reflex::path::Ip;
@@ -40,6 +41,10 @@ static EVENTS: RingBuf<Event, 65536> = RingBuf::new();
 /// Gates that have opened, once more: for the thread of the agent that waits for nothing else.
 #[btf_map]
 static OPENED: RingBuf<Event, 65536> = RingBuf::new();
+
+/// Letters of other nodes, for the agent to read.
+#[btf_map]
+static LETTERS: RingBuf<Frame, 65536> = RingBuf::new();
 
 /// One timer per node, alone in its map: an update from userspace would cancel it, and a program on a
 /// tracepoint may not touch a map with timers.
@@ -97,5 +102,10 @@ impl Sink for Ring {
             let _ = OPENED.output(&event, 0);
         }
         let _ = EVENTS.output(&event, 0);
+    }
+
+    #[inline(always)]
+    fn letter(&mut self, letter: &Frame) -> bool {
+        LETTERS.output(letter, 0).is_ok()
     }
 }

@@ -156,10 +156,7 @@ fn on_ip(ctx: &XdpContext, ether_type: u16) -> Option<u32> {
         Datagram::Frame(arrival) => on_frame(ctx, orders, family, arrival)?,
     };
     maps::count(verdict);
-    Some(match verdict {
-        Verdict::ProbeAnswered | Verdict::ProbeUnproven => XDP_TX,
-        _ => XDP_DROP,
-    })
+    Some(if verdict.answers() { XDP_TX } else { XDP_DROP })
 }
 
 /// What is no frame: neighbours that ask for a VIP over IPv6, and the ingress gate, which lets traffic to a VIP pass while its
@@ -254,7 +251,7 @@ fn on_frame(ctx: &XdpContext, orders: &Orders, family: Family, arrival: Arrival)
     let source = desk.frame.source();
     let verdict = judge(orders, facts, desk);
     match verdict {
-        Verdict::ProbeAnswered | Verdict::ProbeUnproven => answer(ctx, orders, desk)?,
+        verdict if verdict.answers() => answer(ctx, orders, desk)?,
         Verdict::BadMac | Verdict::UnknownKey => {
             // Once a second at most: the same limit as for the event.
             if facts.nodes[source as usize & (NODES_MAX - 1)].refused_at.get() == desk.now {
@@ -284,7 +281,7 @@ fn judge(orders: &Orders, facts: &Facts, desk: &mut Desk) -> Verdict {
     node::on_frame(orders, facts, desk, &mut Ring)
 }
 
-/// Makes the packet the pong that lies on the desk.
+/// Makes the packet the answer that lies on the desk.
 #[inline(always)]
 fn answer(ctx: &XdpContext, orders: &Orders, desk: &Desk) -> Option<()> {
     // SAFETY: two fields of the desk. Volatile: what was known of them before is forgotten, see `judge`.

@@ -2,6 +2,7 @@
 //! what is chosen gets somewhere.
 
 use arbitrary::Arbitrary;
+use reflex::frame::Kind;
 
 /// A story.
 #[derive(Arbitrary, Clone, Debug)]
@@ -91,8 +92,8 @@ pub enum Epoch {
 /// them, and the rest never be looked at.
 #[derive(Arbitrary, Clone, Debug)]
 pub struct Words {
-    /// A pong.
-    pub pong: bool,
+    /// What it is: [`Words::kind`].
+    pub kind: u8,
     /// The destination; below 240: this node.
     pub destination: u8,
     /// 0: sent to this node. Else to a group of nodes, by that path, plus one.
@@ -124,6 +125,17 @@ pub struct Words {
 }
 
 impl Words {
+    /// What it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match (self.kind, self.kind & 1) {
+            (0..208, 0) => Kind::Probe,
+            (0..208, _) => Kind::Pong,
+            (208..=255, 0) => Kind::Letter,
+            (208..=255, _) => Kind::Taken,
+        }
+    }
+
     /// What it is signed with.
     #[must_use]
     pub fn key(&self) -> Key {

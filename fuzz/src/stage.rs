@@ -7,10 +7,11 @@ use reflex::arp::{on_foreign_claim, on_request};
 use reflex::frame::{Claim, ClaimState, Frame, Kind, Status};
 use reflex::gate::{self, Armed};
 use reflex::layout::{Facts, Key, Orders, Vip};
+use reflex::letter::number_of;
 use reflex::mac::{self, Scratch};
 use reflex::node::{Desk, Probe, make_probe, on_frame, was_sent};
 use reflex::{
-    CLAIMS_PER_FRAME, Event, EventKind, GROUPS_MAX, LINKS_MAX, NODES_MAX, Reason, Sight, Verdict, watch,
+    CLAIMS_PER_FRAME, Event, EventKind, GROUPS_MAX, LINKS_MAX, NODES_MAX, Reason, Sight, Sink, Verdict, watch,
 };
 
 use crate::acts::{self, Act, Epoch, Words};
@@ -22,6 +23,9 @@ pub const NODES: u8 = 4;
 pub const GROUPS: u32 = 10;
 /// This life of the node.
 pub const SESSION: u64 = 0x5e55_1011;
+
+/// Letters that it has sent.
+const LETTERS: u64 = 100;
 
 const MS: u64 = 1_000_000;
 const KEYS: [(u8, u32, &[u8]); 2] = [(1, mac::SHA1, b"ultramonkey"), (2, mac::SHA256, b"the next one")];
@@ -38,8 +42,28 @@ pub struct Stage {
     /// By group: the highest epoch of which anybody could see that it is over.
     over: [u64; GROUPS as usize],
     events: Vec<Event>,
+    /// Letters that were handed over.
+    letters: Vec<Frame>,
     /// Frames that came in.
     heard: Vec<Frame>,
+}
+
+/// What the reflex tells.
+struct Told<'a> {
+    events: &'a mut Vec<Event>,
+    letters: &'a mut Vec<Frame>,
+}
+
+impl Sink for Told<'_> {
+    fn emit(&mut self, event: Event) {
+        self.events.push(event);
+    }
+
+    /// Every fourth finds no room.
+    fn letter(&mut self, letter: &Frame) -> bool {
+        self.letters.push(*letter);
+        !self.letters.len().is_multiple_of(4)
+    }
 }
 
 impl Stage {
@@ -60,6 +84,7 @@ impl Stage {
         orders.grace.set(MS / 4);
         orders.lease_until.set(20 * MS);
         orders.key_current.set(KEYS[0].0.into());
+        orders.letters.set(LETTERS);
         let key = |(_, method, secret)| Key::new(method, secret).expect("shorter than a block");
         for entry in KEYS {
             orders.set_key(entry.0, &key(entry));
@@ -67,7 +92,8 @@ impl Stage {
         let facts = Box::new(Facts::new());
         let (desk, over) = (Desk::default(), [0; GROUPS as usize]);
         let (keys, now) = (KEYS.map(key), 10 * MS);
-        Self { orders, facts, keys, desk, now, over, events: Vec::new(), heard: Vec::new() }
+        let (events, letters, heard) = (Vec::new(), Vec::new(), Vec::new());
+        Self { orders, facts, keys, desk, now, over, events, letters, heard }
     }
 
     /// Who this is.
@@ -249,13 +275,13 @@ impl Stage {
     fn hear(&mut self, frame: Frame, group: u64) -> Verdict {
         let is_authentic = self.is_authentic(&frame);
         let before = self.snapshot();
-        let events_before = self.events.len();
+        let (events_before, letters_before) = (self.events.len(), self.letters.len());
         (self.desk.frame, self.desk.now, self.desk.group) = (frame, self.now, group);
         (self.desk.ifindex, self.desk.address) = (INTERFACE.into(), [0, 0x0b02_00c0]);
         // The group of a path is that of a link; what came to us alone came by whatever link the frame says.
         self.desk.link = group;
-        let events = &mut self.events;
-        let verdict = on_frame(&self.orders, &self.facts, &mut self.desk, &mut |event| events.push(event));
+        let Self { orders, facts, desk, events, letters, .. } = self;
+        let verdict = on_frame(orders, facts, desk, &mut Told { events, letters });
         let after = self.snapshot();
 
         let source = usize::from(frame.source());
@@ -285,6 +311,15 @@ impl Stage {
                 );
                 self.believed(&frame);
             }
+            Verdict::LetterRefused => assert!(before == after && told == 0, "{verdict:?} changed something"),
+            Verdict::LetterTaken | Verdict::LetterAgain | Verdict::LetterAnswered => {
+                assert!(before.is_same_but_letters(&after, source), "{verdict:?} changed something else");
+                assert!(
+                    self.events[events_before..].iter().all(|e| e.kind == EventKind::LetterAnswered as u32)
+                );
+                let node = &self.facts.nodes[source];
+                assert_eq!((node.session.get(), frame.peer_session()), (frame.session(), SESSION));
+            }
             other => panic!("{other:?} is no verdict on a frame"),
         }
         let is_believed = matches!(
@@ -294,11 +329,26 @@ impl Stage {
                 | Verdict::ProbeUnproven
                 | Verdict::ProbeAnswered
                 | Verdict::PongTaken
+                | Verdict::LetterTaken
+                | Verdict::LetterAgain
+                | Verdict::LetterRefused
+                | Verdict::LetterAnswered
         );
+        let is_handed_over = self.letters.len() > letters_before;
+        match verdict {
+            Verdict::LetterTaken => assert!(is_handed_over && self.letters.last() == Some(&frame)),
+            Verdict::LetterRefused => {
+                let agent = gate::lease_valid(&self.orders, &self.facts, self.now);
+                assert_eq!(is_handed_over, agent, "refused without a reason");
+            }
+            _ => assert!(!is_handed_over, "{verdict:?} handed something over"),
+        }
         assert!(is_authentic || !is_believed, "{verdict:?} of a frame without a MAC");
         self.takeovers_have_a_reason(&before, &after, &frame, verdict);
-        if matches!(verdict, Verdict::ProbeAnswered | Verdict::ProbeUnproven) {
-            self.answered(&frame);
+        match verdict {
+            Verdict::ProbeAnswered | Verdict::ProbeUnproven => self.answered(&frame),
+            Verdict::LetterTaken | Verdict::LetterAgain => self.took(&frame),
+            _ => assert!(!verdict.answers()),
         }
         self.heard.push(frame);
         self.holds();
@@ -313,6 +363,18 @@ impl Stage {
         assert_eq!((pong.session(), pong.peer_session()), (SESSION, probe.session()));
         assert_eq!((pong.seq(), pong.link(), pong.page()), (probe.seq(), probe.link(), probe.page()));
         self.said(&pong);
+    }
+
+    /// The answer on the desk is to that letter, and says nothing else.
+    fn took(&self, letter: &Frame) {
+        let taken = self.desk.frame;
+        assert_eq!((letter.kind(), taken.kind()), (Some(Kind::Letter), Some(Kind::Taken)));
+        assert_eq!((taken.source(), taken.destination()), (self.own(), letter.source()));
+        assert_eq!((taken.session(), taken.peer_session()), (SESSION, letter.session()));
+        assert_eq!((taken.seq(), taken.link()), (letter.seq(), letter.link()));
+        assert!(taken.bytes[40..112].iter().all(|&byte| byte == 0));
+        assert!(self.is_authentic(&taken), "we sign with a key that nobody has");
+        assert!(gate::lease_valid(&self.orders, &self.facts, self.now), "nobody reads it");
     }
 
     /// R3: what a frame of ours says is over is, for good.
@@ -519,7 +581,8 @@ impl Stage {
 
     fn compose(&self, words: &Words) -> Frame {
         let source = words.source % (NODES + 1);
-        let mut frame = self.frame(if words.pong { Kind::Pong } else { Kind::Probe }, source);
+        let kind = words.kind();
+        let mut frame = self.frame(kind, source);
         frame.set_destination(if words.destination < 240 { self.own() } else { words.destination % 8 });
         frame.set_link(words.link);
         frame.set_peer_session(if words.peer_session < 240 { SESSION } else { words.peer_session.into() });
@@ -533,7 +596,13 @@ impl Stage {
         let link = usize::from(words.link) % LINKS_MAX;
         let sent = self.orders.nodes[usize::from(source)].links[link].sent.get();
         let seen = node.links[link].seen.get();
-        frame.set_seq(words.seq.to(if words.pong { sent } else { seen.saturating_add(1) }));
+        let base = match kind {
+            Kind::Probe => seen.saturating_add(1),
+            Kind::Pong => sent,
+            Kind::Letter => number_of(node.letter_seen.get(), frame.session()).saturating_add(1),
+            Kind::Taken => number_of(node.letter_taken.get(), frame.session()).saturating_add(1),
+        };
+        frame.set_seq(words.seq.to(base));
         frame.set_at(words.at.to(node.said_at.get().max(node.since.get())));
         frame.set_config(words.config);
         frame.set_hears(words.hears);

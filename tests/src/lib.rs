@@ -22,6 +22,7 @@ pub mod client;
 pub mod clock;
 pub mod files;
 pub mod hog;
+pub mod hooks;
 pub mod host;
 pub mod kinds;
 pub mod lan;

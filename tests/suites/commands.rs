@@ -1,13 +1,11 @@
 //! Heartbeat's commands by their old names, against real agents: the binary under test, called by a link of that name.
 
-use std::process::Command;
-
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 use tests::files::Files;
+use tests::hooks::{HOOK, hook, hooks, shell};
 use tests::host::Host;
 use tests::lan::VIP;
-use tests::process::Output;
 use tests::scene::{LIMIT, Scene, play};
 use tests::wait::eventually;
 use tests::wire::Wire;
@@ -166,28 +164,8 @@ fn send_arp_is_seen_on_the_wire() {
     });
 }
 
-/// Runs a shell on the node, with the FIFO's path as `$FIFO`.
-fn shell(host: &Host, script: &str) -> Result<Output> {
-    let mut command = Command::new("sh");
-    command.args(["-ec", script]).env("FIFO", host.state_dir().join("fifo"));
-    host.run(command, LIMIT)?.ok()
-}
-
-/// Notes what it was told.
-const HOOK: &str = "#!/bin/sh\necho \"$1 $HA_src $HA_st $HA_info $HA_CURHOST\" >> \"@STATE@/hooks\"\n";
 /// Heartbeat's own, as its package left it.
 const OWN_HOOK: &str = "#!/bin/sh\necho own >> \"@STATE@/hooks\"\n$HA_BIN/mach_down $HA_src\n";
-
-fn hook(host: &Host, name: &str, text: &str) -> Result<()> {
-    let path = host.config_dir().join("rc.d").join(name);
-    std::fs::create_dir_all(host.config_dir().join("rc.d"))?;
-    std::fs::write(&path, text.replace("@STATE@", &host.state_dir().display().to_string()))?;
-    Ok(std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))?)
-}
-
-fn hooks(host: &Host) -> String {
-    std::fs::read_to_string(host.state_dir().join("hooks")).unwrap_or_default()
-}
 
 #[test]
 fn programs_of_old_speak_by_the_fifo_and_hear_by_rc_d() {
@@ -213,7 +191,7 @@ fn programs_of_old_speak_by_the_fifo_and_hear_by_rc_d() {
         shell(&scene.hosts[0], "printf '>>>\\nt=hb_takeover\\nrsc_hold=local\\n<<<\\n' > $FIFO")?;
         scene.settles_on(0)?;
         shell(&scene.hosts[1], "printf '>>>\\nt=backup_done\\ninfo=tonight\\n<<<\\n' > $FIFO")?;
-        scene.until("the hook was told of the backup", told(1, "backup_done   tonight server2"))?;
+        scene.until("the hook was told of the backup", told(1, "backup_done server2  tonight server2"))?;
         // Heartbeat's own machinery would have started resources behind the election's back.
         ensure!(!hooks(&scene.hosts[1]).contains("own"), "{}", hooks(&scene.hosts[1]));
         scene.logs(1, "rc.d/status is not run: it calls mach_down")?;
@@ -221,6 +199,49 @@ fn programs_of_old_speak_by_the_fifo_and_hear_by_rc_d() {
         scene.power_off(1)?;
         scene.until("the hook was told of the death", told(0, "status server2 dead  server1"))
     });
+}
+
+/// What a program writes on one node is told to the hooks of all, each message once and in order, with its sender's name: by the
+/// kernel programs, and without them.
+#[test]
+fn a_message_by_the_fifo_of_one_node_reaches_rc_d_on_all() {
+    const ALL: [&str; 3] = ["server1", "server2", "server3"];
+    let long = "x".repeat(450);
+    for xdp in ["auto", "off"] {
+        let files = Files::cluster(&ALL, "server1 192.0.2.100\n").directive("xdp", xdp);
+        play(&ALL, &files, |scene| {
+            scene.hosts.iter().try_for_each(|host| hook(host, "backup_done", HOOK))?;
+            scene.start_all(0)?;
+            let message = "printf '>>>\\nt=backup_done\\nsrc=nobody\\ninfo=%s\\nmore=%s\\n<<<\\n'";
+            let writes = format!("for n in $(seq 20); do {message} $n {long} > $FIFO; done");
+            shell(&scene.hosts[1], &writes)?;
+            let told = |host: &Host| {
+                let line = |n| format!("backup_done server2  {n} {}\n", host.name());
+                (1..=20).map(line).collect::<String>()
+            };
+            scene.until("all hooks were told", |scene| {
+                scene.hosts.iter().all(|host| hooks(host).len() >= told(host).len())
+            })?;
+            // Heartbeat's own are for this node alone, and one behind them shows that nothing came twice.
+            shell(
+                &scene.hosts[2],
+                &format!("printf '>>>\\nt=status\\n<<<\\n' > $FIFO; {message} last > $FIFO"),
+            )?;
+            let ends = |host: &Host| format!("{}backup_done server3  last {}\n", told(host), host.name());
+            scene.until("all hooks were told of the last one", |scene| {
+                scene.hosts.iter().all(|host| hooks(host).contains("last"))
+            })?;
+            for host in &scene.hosts {
+                ensure!(hooks(host) == ends(host), "{}: {}", host.name(), hooks(host));
+                ensure!(
+                    !host.log().contains("is ignored: xbeat moves") || host.index() == 2,
+                    "{}",
+                    host.log()
+                );
+            }
+            Ok(())
+        });
+    }
 }
 
 #[test]

@@ -7,6 +7,8 @@ use nix::sys::signal::Signal;
 use reflex::Frame;
 use tests::cable::Cable;
 use tests::files::Files;
+use tests::hooks::{HOOK, hook, hooks, shell};
+use tests::host::Host;
 use tests::lan::{Lan, Network, Wiring};
 use tests::scene::{Scene, play};
 use tests::status::{Line, Status};
@@ -88,6 +90,34 @@ fn over_the_cable_alone_a_group_goes_to_and_fro_by_standby_and_by_takeover() {
         let page = page(scene, 0, 0)?;
         ensure!(page.contains("serial"), "{page}");
         ensure!(!scene.hosts[0].found_dead(), "nobody was declared dead");
+        Ok(())
+    });
+}
+
+/// Letters wait for probes and pongs, and no longer than a try or two: nobody is declared dead for them.
+#[test]
+fn over_the_cable_alone_messages_of_programs_reach_rc_d_at_the_other_end_once() {
+    let cable = Cable::new(115_200).unwrap();
+    play(&ROUTERS, &without_network(&cable, 115_200, 0), |scene| {
+        configure(scene, |node| without_network(&cable, 115_200, node))?;
+        scene.hosts.iter().try_for_each(|host| hook(host, "backup_done", HOOK))?;
+        scene.start_all(0)?;
+        heard(scene, &cable, true)?;
+        let write = |n: usize, info: &str| {
+            format!("printf '>>>\\nt=backup_done\\ninfo={n}\\nmore={info}\\n<<<\\n' > $FIFO")
+        };
+        let long = "x".repeat(450);
+        for n in 0..5 {
+            shell(&scene.hosts[n % 2], &write(n, &long))?;
+            let told = |host: &Host, n: usize| {
+                let line = |n: usize| format!("backup_done {}  {n} {}\n", ROUTERS[n % 2], host.name());
+                (0..=n).map(line).collect::<String>()
+            };
+            scene.until("both hooks were told", |scene| {
+                scene.hosts.iter().all(|host| hooks(host) == told(host, n))
+            })?;
+        }
+        ensure!(scene.hosts.iter().all(|host| !host.found_dead()), "nobody was declared dead");
         Ok(())
     });
 }

@@ -22,6 +22,8 @@ mod groups;
 mod handover;
 #[path = "xdp/ipv6.rs"]
 mod ipv6;
+#[path = "xdp/letters.rs"]
+mod letters;
 #[path = "xdp/neighbours.rs"]
 mod neighbours;
 #[path = "xdp/packets.rs"]

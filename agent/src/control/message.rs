@@ -38,6 +38,20 @@ impl Message {
         self.field(TYPE).unwrap_or_default()
     }
 
+    /// The lines of its fields: how it goes to other nodes.
+    #[must_use]
+    pub fn to_lines(&self) -> String {
+        self.fields.iter().fold(String::new(), |lines, (name, value)| lines + name + "=" + value + "\n")
+    }
+
+    /// From such lines, by the rules of the FIFO and nothing beside.
+    #[must_use]
+    pub fn from_lines(lines: &[u8]) -> Option<Self> {
+        let mut found = Messages::default().push(&[b">>>\n", lines, b"<<<\n"].concat());
+        // What holds a `<<<` of its own, or a name twice, was not written by [`Self::to_lines`].
+        found.pop().filter(|message| found.is_empty() && message.to_lines().as_bytes() == lines)
+    }
+
     /// All fields.
     #[must_use]
     pub fn fields(&self) -> &[(String, String)] {
@@ -176,7 +190,39 @@ mod tests {
         assert_eq!(got[0].fields(), [("t".to_owned(), "b".to_owned()), ("x".to_owned(), String::new())]);
     }
 
+    #[test]
+    fn only_the_lines_of_one_message_are_one() {
+        let message = &Messages::default().push(STANDBY.as_bytes())[0];
+        assert_eq!(message.to_lines(), "t=ask_resources\nrsc_hold=all\ninfo=me\n");
+        assert_eq!(Message::from_lines(message.to_lines().as_bytes()).as_ref(), Some(message));
+        let many = (0..=FIELDS_MAX).map(|n| format!("a{n}=b\n")).collect::<String>();
+        for lines in [
+            "",
+            "info=me\n",
+            "t=x",
+            "t=x\nt=y\n",
+            "t=x\n<<<\n",
+            "t=x\n<<<\n>>>\nt=y\n",
+            ">>>\nt=x\n",
+            "t=x\n\n",
+            "t=x\na=\u{7}\n",
+            "t=x\n../a=b\n",
+            &format!("t=x\na={}\n", "x".repeat(LINE_BYTES_MAX)),
+            &format!("t=x\n{many}"),
+        ] {
+            assert_eq!(Message::from_lines(lines.as_bytes()), None, "{lines:?}");
+        }
+        assert_eq!(Message::from_lines(b"t=\xff\n"), None);
+    }
+
     proptest! {
+        #[test]
+        fn what_comes_by_the_fifo_goes_to_other_nodes_and_back(bytes in "(>>>\n|<<<\n|t=[a-z]*\n|[a-z]=[^\\PC\n]*\n|.){0,40}") {
+            for message in Messages::default().push(bytes.as_bytes()) {
+                prop_assert_eq!(Message::from_lines(message.to_lines().as_bytes()), Some(message));
+            }
+        }
+
         #[test]
         fn no_bytes_are_too_much(pieces in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..700), 0..8)) {
             let mut messages = Messages::default();

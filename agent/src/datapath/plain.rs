@@ -14,11 +14,10 @@ use nix::sys::time::TimeSpec;
 use reflex::frame::FRAME_LEN;
 use reflex::node::{self, Desk};
 use reflex::verdict::VERDICTS;
-use reflex::{Event, Facts, Orders, Verdict, watch};
-use tokio::sync::mpsc;
+use reflex::{Facts, Orders, Verdict, watch};
 
 use crate::links::udp::{Destination, Received, Socket};
-use crate::links::{self, Link};
+use crate::links::{self, Findings, Link};
 use crate::sys::{Table, clock, schedule};
 
 /// How long the thread waits at most before it looks whether it should end.
@@ -57,7 +56,7 @@ impl Plain {
         facts: Arc<Table<Facts>>,
         links: Vec<Arc<Link>>,
         watch: Watch,
-        events: mpsc::Sender<Event>,
+        findings: Findings,
     ) -> std::io::Result<Self> {
         let counters: Arc<Counters> = Arc::new(std::array::from_fn(|_| AtomicU64::new(0)));
         let stop = Arc::new(AtomicBool::new(false));
@@ -68,7 +67,7 @@ impl Plain {
             // Refused means late under load; the agent has said so for its loop already.
             let _ = schedule::fifo();
             let (links, counters, desk) = (their_links, their_counters, Desk::default());
-            let mut reflex = Reflex { orders, facts, links, watch, events, counters, desk };
+            let mut reflex = Reflex { orders, facts, links, watch, findings, counters, desk };
             while !their_stop.load(Ordering::Relaxed) {
                 reflex.turn();
             }
@@ -107,7 +106,7 @@ struct Reflex {
     facts: Arc<Table<Facts>>,
     links: Arc<Links>,
     watch: Watch,
-    events: mpsc::Sender<Event>,
+    findings: Findings,
     counters: Arc<Counters>,
     desk: Desk,
 }
@@ -143,10 +142,7 @@ impl Reflex {
     /// Looks at every node; the time until the next look, ns.
     fn look(&self) -> u64 {
         let now = clock::now();
-        let mut sink = |event: Event| {
-            // A full queue loses a wake-up, not what it is about: the loop looks at the tables.
-            let _ = self.events.try_send(event);
-        };
+        let mut sink = &self.findings;
         (0..self.orders.nodes_len.get() as u8)
             .map(|node| watch::look(&self.orders, &self.facts, node, now, &mut sink))
             .min()
@@ -188,12 +184,9 @@ impl Reflex {
         self.desk.is_ipv6 = u64::from(socket.is_ipv6());
         // Of several sockets on the interface any may get what came to an address of ours.
         self.desk.find_link(&self.orders);
-        let mut sink = |event: Event| {
-            let _ = self.events.try_send(event);
-        };
-        let verdict = node::on_frame(&self.orders, &self.facts, &mut self.desk, &mut sink);
-        if matches!(verdict, Verdict::ProbeAnswered | Verdict::ProbeUnproven) {
-            // Lost like any frame; the prober asks again.
+        let verdict = node::on_frame(&self.orders, &self.facts, &mut self.desk, &mut &self.findings);
+        if verdict.answers() {
+            // Lost like any frame; who asked asks again.
             let _ = socket.answer(&self.desk.frame.bytes, received.from);
         }
         verdict

@@ -28,9 +28,11 @@ use crate::sys::{Table, readiness};
 
 mod error;
 mod events;
+mod letters;
 
 pub use error::Error;
 pub use events::{Events, Opened};
+pub use letters::Letters;
 
 /// The kernel programs as they were built with this agent.
 static OBJECT: &[u8] = include_bytes_aligned!("../../../ebpf/xbeat.bpf.o");
@@ -39,7 +41,8 @@ static OBJECT: &[u8] = include_bytes_aligned!("../../../ebpf/xbeat.bpf.o");
 pub const OBJECT_VARIABLE: &str = "XBEAT_BPF_OBJECT";
 
 /// The maps that outlive the agent: all but those of its log.
-const MAPS: [&str; 8] = ["ORDERS", "FACTS", "VIPS", "COUNTERS", "DESK", "EVENTS", "OPENED", "WATCHES"];
+const MAPS: [&str; 9] =
+    ["ORDERS", "FACTS", "VIPS", "COUNTERS", "DESK", "EVENTS", "OPENED", "LETTERS", "WATCHES"];
 
 /// The loaded programs.
 pub struct Kernel {
@@ -332,8 +335,15 @@ impl Kernel {
     /// # Errors
     /// When they were taken before.
     pub fn take_opened(&mut self) -> Result<Opened, Error> {
-        let map = self.ebpf.take_map("OPENED").ok_or(Error::Missing("OPENED"))?;
-        Opened::new(map)
+        Opened::new(self.ebpf.take_map("OPENED").ok_or(Error::Missing("OPENED"))?)
+    }
+
+    /// The letters that it took. To be taken once.
+    ///
+    /// # Errors
+    /// When they were taken before.
+    pub fn take_letters(&mut self) -> Result<Letters, Error> {
+        Letters::new(self.ebpf.take_map("LETTERS").ok_or(Error::Missing("LETTERS"))?)
     }
 
     /// The kernel's log lines, for the anomalies that it sees.

@@ -23,6 +23,7 @@ use super::listing::Listing;
 use super::observe::{self, Observer};
 use super::old_lines::OldLines;
 use super::pace::Pace;
+use super::post::Post;
 use super::reload::Reload;
 use super::runner::{Runner, Work};
 use super::sources::Sources;
@@ -34,6 +35,7 @@ use crate::config::Config;
 use crate::control::{Fifo, Server};
 use crate::datapath::Mode;
 use crate::datapath::netlink::{self, Netlink};
+use crate::links::Findings;
 use crate::links::prober::{Prober, Sender};
 use crate::logging::Logging;
 use crate::record::{self, Line, Recorder};
@@ -76,11 +78,13 @@ impl<'a> Driver<'a> {
         let (events, own_events) = mpsc::channel(EVENTS_MAX);
         let (grounds, own) = (setup::grounds(&links, &entries), setup::own_addresses(&known, &entries));
         let places = (entries, six);
-        let guard = Guard::attach(&config, &mut base, &netlink, &links, places, &events).await?;
+        let (findings, own_letters) = Findings::new(events.clone());
+        let guard = Guard::attach(&config, &mut base, &netlink, &links, places, &findings).await?;
         let Guard { vips, interfaces, egress, plain, hands_over, mut open } = guard;
-        let Base { orders, facts, kernel, without_kernel, mut lost, events: kernel_events, .. } = base;
+        let Base { orders, facts, kernel, without_kernel, mut lost, events: kernel_events, letters, .. } =
+            base;
 
-        let mut sender = Sender::new(Arc::clone(&orders), Arc::clone(&facts), links.clone(), events.clone());
+        let mut sender = Sender::new(Arc::clone(&orders), Arc::clone(&facts), links.clone(), events);
         let link_up: BTreeMap<u32, bool> =
             known.iter().map(|known| (known.index, known.up && known.carrier)).collect();
         link_up.iter().for_each(|(&index, &up)| sender.set_carrier(index, up));
@@ -93,7 +97,7 @@ impl<'a> Driver<'a> {
         gate::renew_lease(&orders, &facts, now, now + setup::nanos(config.lease), &mut |_| {});
         open.retain(|&group| gate::is_open(&orders, &facts, group, now));
         let prober = Prober::start(sender, config.keepalive, realtime.fifo)?;
-        let lines = super::links::start_lines(&links, &orders, &facts, &events, realtime.fifo)?;
+        let lines = super::links::start_lines(&links, &orders, &facts, &findings, realtime.fifo)?;
 
         let (mut voices, voices_queue) = Voices::start(&config, &orders, &facts, grounds, own).await?;
         for interface in &interfaces {
@@ -143,6 +147,7 @@ impl<'a> Driver<'a> {
         let window = Window::new(config.keepalive);
         let pace = Pace::new(setup::nanos(tick(&config)));
         let told = Told::new(config.nodes.len(), moment);
+        let post = Post::new(config.nodes.len(), config.keepalive, &orders);
         let driver = Self {
             recorder,
             cluster,
@@ -158,6 +163,7 @@ impl<'a> Driver<'a> {
             ),
             respawned: None,
             told,
+            post,
             stonith,
             config,
             logging,
@@ -194,6 +200,8 @@ impl<'a> Driver<'a> {
         let sources = Sources {
             kernel: kernel_events,
             own: own_events,
+            letters,
+            own_letters,
             done: done_queue,
             asked: asked_queue,
             files: files_queue,

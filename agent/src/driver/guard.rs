@@ -5,8 +5,6 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use cluster::GroupId;
-use reflex::Event;
-use tokio::sync::mpsc;
 
 use super::base::Base;
 use super::setup;
@@ -16,7 +14,7 @@ use crate::datapath::interfaces::{self, EgressGate, Interface};
 use crate::datapath::netlink::Netlink;
 use crate::datapath::plain::{Plain, Watch};
 use crate::datapath::vips::{Entry, Entry6, Gates, Vips};
-use crate::links::Link;
+use crate::links::{Findings, Link};
 
 /// All of it, attached and running.
 pub(super) struct Guard {
@@ -38,7 +36,7 @@ impl Guard {
         netlink: &Rc<Netlink>,
         links: &[Arc<Link>],
         (entries, six): (Vec<Entry>, Vec<Entry6>),
-        events: &mpsc::Sender<Event>,
+        findings: &Findings,
     ) -> Result<Self> {
         let wanted = setup::interfaces(links, &entries, &six);
         let gates = Gates { orders: Arc::clone(&base.orders), facts: Arc::clone(&base.facts) };
@@ -60,7 +58,7 @@ impl Guard {
         }
         let hands_over = setup::hands_over(config, &vips, &interfaces, &egress);
         base.cover();
-        let plain = watch_the_rest(base, &interfaces, links, events)?;
+        let plain = watch_the_rest(base, &interfaces, links, findings)?;
         let open = base.open(config);
         vips.adopt(&open).await;
         for interface in interfaces.iter().filter(|interface| interface.tested) {
@@ -75,7 +73,7 @@ fn watch_the_rest(
     base: &Base,
     interfaces: &[Interface],
     links: &[Arc<Link>],
-    events: &mpsc::Sender<Event>,
+    findings: &Findings,
 ) -> Result<Plain> {
     let in_agent = |link: &&Arc<Link>| {
         let of_link = |interface: &&Interface| Some(interface.index) == link.ifindex;
@@ -84,5 +82,5 @@ fn watch_the_rest(
     let links = links.iter().filter(in_agent).cloned().collect();
     let watch = if base.without_kernel.is_some() { Watch::Here } else { Watch::Kernel };
     let (orders, facts) = (Arc::clone(&base.orders), Arc::clone(&base.facts));
-    Ok(Plain::start(orders, facts, links, watch, events.clone())?)
+    Ok(Plain::start(orders, facts, links, watch, findings.clone())?)
 }

@@ -12,9 +12,18 @@ use crate::resources::{Event, Hooks};
 /// Variables that scripts see beside those of the configuration: the last thing that happened to a node. By name without `HA_`.
 pub(super) type Moment = Rc<RefCell<Vec<(String, String)>>>;
 
+/// The field that names the node that a message is of.
+const SOURCE: &str = "src";
+
 /// Messages by which Heartbeat's daemons and helpers talked to one another about resources.
 const OWN_MESSAGES: [&str; 8] =
     ["resource", "ip-request", "ip-request-resp", "status", "starting", "shutdone", "reqnodes", "repnodes"];
+
+/// Whether a message of that kind is Heartbeat's own. What it does, it does for who may write to this node's FIFO: it never goes
+/// to other nodes, and does nothing when it comes from one.
+pub(super) fn is_own(kind: &str) -> bool {
+    matches!(kind, "ask_resources" | "hb_takeover") || OWN_MESSAGES.contains(&kind)
+}
 
 /// Statuses, as hooks know them.
 pub(super) struct Told {
@@ -94,22 +103,31 @@ impl Driver<'_> {
             Some("foreign") => Some(Set::Foreign),
             Some(_) | None => None,
         };
-        let own = &self.config.nodes[self.config.own];
         match (kind, message.field("info"), set) {
             ("ask_resources", Some("me"), Some(set)) => self.order(Command::Standby(set)),
             ("hb_takeover", _, Some(set)) => self.order(Command::Takeover(set)),
             ("ask_resources" | "hb_takeover", ..) => tracing::warn!(
                 "the FIFO: {kind} without a meaning: expected rsc_hold=all, local or foreign, and info=me"
             ),
-            _ if OWN_MESSAGES.contains(&kind) => {
+            _ if is_own(kind) => {
                 tracing::info!("the FIFO: {kind} is ignored: xbeat moves resources by itself");
             }
             _ => {
-                tracing::info!("the FIFO: {kind} is for rc.d/{kind} on {own} alone");
-                let event = Event { kind: kind.to_owned(), fields: message.fields().to_vec() };
-                self.told.hooks.tell(&self.rules.borrow().scripts, event);
+                tracing::info!("the FIFO: {kind} is for rc.d/{kind} on every node");
+                let own = self.config.nodes[self.config.own].clone();
+                self.run_hook(message, &own);
+                self.post(message);
             }
         }
+    }
+
+    /// Runs the hook that a message of that node is for. Heartbeat named its sender in every message.
+    pub(super) fn run_hook(&self, message: &Message, source: &str) {
+        let mut fields = message.fields().to_vec();
+        fields.retain(|(name, _)| name != SOURCE);
+        fields.push((SOURCE.to_owned(), source.to_owned()));
+        let event = Event { kind: message.kind().to_owned(), fields };
+        self.told.hooks.tell(&self.rules.borrow().scripts, event);
     }
 
     /// A command that nobody waits for.

@@ -4,8 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result, bail};
 use reflex::word::Word;
-use reflex::{Event, Facts, LINKS_MAX, Orders, watch};
-use tokio::sync::mpsc;
+use reflex::{Facts, LINKS_MAX, Orders, watch};
 
 use super::paths::{aim, broadcast};
 use super::setup::nanos;
@@ -13,7 +12,7 @@ use crate::config::{Config, LinkSpec, Method};
 use crate::datapath::netlink::Interface;
 use crate::links::plan::{Plan, plan};
 use crate::links::udp::{Group, Reach, Settings, Socket};
-use crate::links::{Kind, Link, Transport, serial};
+use crate::links::{Findings, Kind, Link, Transport, serial};
 use crate::sys::Table;
 
 /// Bytes of an HMAC-SHA1; the rest of its room in the frame is zero.
@@ -127,13 +126,13 @@ pub(super) fn start_lines(
     links: &[Arc<Link>],
     orders: &Arc<Table<Orders>>,
     facts: &Arc<Table<Facts>>,
-    events: &mpsc::Sender<Event>,
+    findings: &Findings,
     realtime: bool,
 ) -> Result<Vec<serial::Running>> {
     let lines = links.iter().filter_map(|link| link.line().map(|line| (link.id, Arc::clone(line))));
     let start = |(id, line)| {
         let (orders, facts) = (Arc::clone(orders), Arc::clone(facts));
-        serial::Running::start(line, id, orders, facts, events.clone(), realtime)
+        serial::Running::start(line, id, orders, facts, findings.clone(), realtime)
     };
     lines.map(start).collect::<std::io::Result<_>>().context("starting the thread of a serial line")
 }

@@ -28,6 +28,7 @@ mod observe;
 mod old_lines;
 mod pace;
 mod paths;
+mod post;
 mod reload;
 mod report;
 mod requests;

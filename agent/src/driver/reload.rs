@@ -187,6 +187,7 @@ impl Driver<'_> {
         links::fill_times(&self.orders, &config, links::Change::IfPatient);
         if config.keepalive != self.config.keepalive {
             self.prober.set_keepalive(config.keepalive);
+            self.set_post_keepalive(config.keepalive);
         }
         let shorter = config.keepalive < self.config.keepalive && config.deadtime < self.config.deadtime;
         self.observer.set_deadtime(setup::nanos(config.deadtime));

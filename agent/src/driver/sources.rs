@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use cluster::GroupId;
-use reflex::Event;
+use reflex::{Event, Frame};
 use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 
@@ -12,12 +12,14 @@ use super::reload::Files;
 use super::runner::Done;
 use crate::control::{Fifo, Message, Request, Server};
 use crate::datapath::netlink;
-use crate::datapath::xdp::Events;
+use crate::datapath::xdp::{Events, Letters};
 
 /// What the loop waits for.
 pub(super) struct Sources {
     pub(super) kernel: Option<Events>,
     pub(super) own: mpsc::Receiver<Event>,
+    pub(super) letters: Option<Letters>,
+    pub(super) own_letters: mpsc::Receiver<Frame>,
     pub(super) done: mpsc::UnboundedReceiver<Done>,
     pub(super) asked: mpsc::UnboundedReceiver<(GroupId, bool)>,
     pub(super) files: mpsc::UnboundedReceiver<Files>,
@@ -43,6 +45,7 @@ pub(super) enum Happening {
     Files(Files),
     Request(Request),
     Message(Message),
+    Letters(Vec<Frame>),
     Netlink(netlink::Event),
     Interfaces(Vec<netlink::Interface>),
     Terminate,
@@ -65,6 +68,7 @@ impl Happening {
             Self::Interfaces(_) => "a list of the interfaces",
             Self::Terminate | Self::Restart | Self::Hangup | Self::Debug(_) => "a signal",
             Self::Message(_) => "a message by the FIFO",
+            Self::Letters(_) => "letters of other nodes",
             Self::Time => "time",
         }
     }
@@ -77,6 +81,13 @@ impl Sources {
         let kernel = async {
             match &mut self.kernel {
                 Some(events) => events.next(|event| batch.push(event)).await,
+                None => std::future::pending().await,
+            }
+        };
+        let mut letters = Vec::new();
+        let post = async {
+            match &mut self.letters {
+                Some(kernel) => kernel.next(|letter| letters.push(letter)).await,
                 None => std::future::pending().await,
             }
         };
@@ -101,6 +112,11 @@ impl Sources {
             Some(list) = self.lists.recv() => return Ok(Happening::Interfaces(list)),
             Some(request) = self.server.requests.recv() => return Ok(Happening::Request(request)),
             Some(message) = message => return Ok(Happening::Message(message)),
+            result = post => {
+                result.context("waiting for letters")?;
+                return Ok(Happening::Letters(letters));
+            }
+            Some(letter) = self.own_letters.recv() => return Ok(Happening::Letters(vec![letter])),
             _ = self.terminate.recv() => return Ok(Happening::Terminate),
             _ = self.interrupt.recv() => return Ok(Happening::Terminate),
             _ = self.restart.recv() => return Ok(Happening::Restart),

@@ -25,6 +25,7 @@ use super::observe::{Observer, is_heard};
 use super::old_lines::OldLines;
 use super::pace::Pace;
 use super::paths;
+use super::post::Post;
 use super::reload::Reload;
 use super::runner::{Done, RulesInForce, Runner};
 use super::sources::Happening;
@@ -103,6 +104,7 @@ pub(super) struct Driver<'a> {
     pub(super) signs: Signs,
     pub(super) old_lines: OldLines,
     pub(super) told: Told,
+    pub(super) post: Post,
     pub(super) stonith: Stonith,
     /// Programs that live as long as the agent, once this node takes part.
     pub(super) respawned: Option<Respawned>,
@@ -159,6 +161,9 @@ impl<'a> Driver<'a> {
         if let Some(sign) = self.signs.due() {
             due = due.min(sign);
         }
+        if let Some(letter) = self.post.due() {
+            due = due.min(letter);
+        }
         let wait = Duration::from_nanos(due.saturating_sub(now));
         let announcement = self.vips.next_announcement();
         announcement.map_or(wait, |at| wait.min(at.saturating_duration_since(Instant::now())))
@@ -166,6 +171,7 @@ impl<'a> Driver<'a> {
 
     /// The end: in order, or as a planned restart.
     fn finish(&mut self) {
+        self.tell_of_unsent();
         let own = &self.config.nodes[self.config.own];
         if self.keep {
             tracing::info!("{own} restarts: its gates stay open for the next agent");
@@ -232,6 +238,7 @@ impl<'a> Driver<'a> {
             Happening::Asked(group, answered) => self.tell(Input::Asked { group, answered }),
             Happening::Request(request) => self.on_request(request),
             Happening::Message(message) => self.on_message(&message),
+            Happening::Letters(letters) => self.on_letters(&letters),
             Happening::Netlink(event) => self.on_netlink(&event),
             Happening::Interfaces(interfaces) => self.on_interfaces(&interfaces),
             Happening::Terminate => self.on_terminate(),
@@ -251,6 +258,7 @@ impl<'a> Driver<'a> {
         if self.cluster.poll_timeout().is_some_and(|timeout| now >= timeout) {
             self.tell(Input::Timeout);
         }
+        self.send_letters();
         self.tell_of_links(now);
         self.tell_of_first_distribution();
         self.run_programs();

@@ -1,5 +1,6 @@
 //! Heartbeat paths. A link is one way to reach the other nodes: an interface with a kind of addressing, or a cable.
 
+mod findings;
 pub mod plan;
 pub mod prober;
 mod rhythm;
@@ -15,6 +16,7 @@ use std::sync::{Arc, Mutex};
 use reflex::path::{self, Ip, NO_IP};
 
 use crate::config::LinkSpec;
+pub use findings::Findings;
 use trouble::Trouble;
 
 /// One heartbeat path.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use reflex::letter::{self, Letter, Piece};
 use reflex::node::{self, Desk, Probe};
 use reflex::{CLAIMS_PER_FRAME, Event, Facts, Orders};
 use tokio::sync::mpsc;
@@ -100,6 +101,29 @@ impl Sender {
             let targets = link.targets.lock().map(|targets| targets.clone()).unwrap_or_default();
             for target in targets {
                 self.ask(&link, target, page);
+            }
+        }
+    }
+
+    /// A piece of a message to a node, on every link that may lead to it: now, or as soon as the line is free. What cannot be
+    /// sent is not told of: probes go the same ways.
+    pub fn letter(&mut self, to: u8, number: u64, piece: Piece<'_>) {
+        let now = clock::now();
+        for link in self.links.clone() {
+            let letter = Letter { to, link: link.id, number, piece, now };
+            if let Some(line) = link.line() {
+                if line.may_lead_to(to) {
+                    letter::make_letter(&self.orders, &self.facts, &mut self.desk, &letter);
+                    line.post(self.desk.frame);
+                }
+                continue;
+            }
+            let targets = link.targets.lock().map(|targets| targets.clone()).unwrap_or_default();
+            // Where it is not known yet who answers, who is not meant drops it.
+            for target in targets.iter().filter(|target| target.node.is_none_or(|node| node == to)) {
+                letter::make_letter(&self.orders, &self.facts, &mut self.desk, &letter);
+                let answers = self.answers(to, link.id, now);
+                let _ = link.transport.send(&self.desk.frame.bytes, target.address, answers);
             }
         }
     }

@@ -217,16 +217,20 @@ fn same(packet: &[u8], count: u32) -> Vec<Vec<u8>> {
     vec![packet.to_vec(); count as usize]
 }
 
-/// `count` frames that were never seen before; pongs are to probes that count as sent.
+/// `count` frames that were never seen before; answers are to probes and letters that count as sent.
 fn fresh(kernel: &Kernel, peer: &mut Peer, kind: Kind, key: u32, count: u32) -> Vec<Vec<u8>> {
     let sent = &kernel.orders.nodes[1].links[0].sent;
     (0..count)
         .map(|_| {
             let mut frame: Frame = match kind {
-                Kind::Probe => peer.probe(key),
+                Kind::Probe | Kind::Letter => peer.next(kind, key),
                 Kind::Pong => {
                     sent.add(1);
                     peer.frame(Kind::Pong, sent.get(), key)
+                }
+                Kind::Taken => {
+                    kernel.orders.letters.add(1);
+                    peer.frame(Kind::Taken, kernel.orders.letters.get(), key)
                 }
             };
             node::sign(kernel, &mut frame);

@@ -87,14 +87,14 @@ impl Peer {
         Self { seq: 0, at: 1 }
     }
 
-    /// The next probe, signed with key `number`.
-    pub(crate) fn probe(&mut self, number: u32) -> Frame {
+    /// The next frame that is no answer, for key `number`.
+    pub(crate) fn next(&mut self, kind: Kind, number: u32) -> Frame {
         self.seq += 1;
         let seq = self.seq;
-        self.frame(Kind::Probe, seq, number)
+        self.frame(kind, seq, number)
     }
 
-    /// The next frame, about probe `seq`.
+    /// The next frame, about number `seq`.
     pub(crate) fn frame(&mut self, kind: Kind, seq: u64, number: u32) -> Frame {
         self.at += 1;
         let mut frame = Frame::default();

@@ -1,4 +1,4 @@
-//! The frame: one fixed layout for probe and pong, big-endian, 144 bytes of UDP payload.
+//! The frame: one fixed layout for all kinds, big-endian, 144 bytes of UDP payload.
 //!
 //! ```text
 //!  0        1        2        3        4        5        6        7
@@ -23,7 +23,8 @@
 //! +--------+--------+--------+--------+--------+--------+--------+--------+
 //! ```
 //!
-//! Claim `i` is about group `page * 8 + i`. Nothing in a frame is believed before its MAC is.
+//! Claim `i` is about group `page * 8 + i`. Nothing in a frame is believed before its MAC is. What a letter carries instead of
+//! claims: [`crate::letter`].
 
 use crate::{CLAIMS_PER_FRAME, Sight};
 
@@ -43,6 +44,10 @@ pub enum Kind {
     Probe,
     /// Answers a probe, from the kernel.
     Pong,
+    /// Carries a piece of a message that a program wrote. Sent by the agent.
+    Letter,
+    /// Says that a letter was taken, from the kernel.
+    Taken,
 }
 
 /// A frame as it is on the wire.
@@ -91,7 +96,7 @@ macro_rules! field {
 }
 
 impl Frame {
-    /// Probe or pong, if this is a frame of our version at all.
+    /// What it is, if this is a frame of our version at all.
     #[inline(always)]
     #[must_use]
     pub fn kind(&self) -> Option<Kind> {
@@ -101,6 +106,8 @@ impl Frame {
         match self.bytes[3] {
             1 => Some(Kind::Probe),
             2 => Some(Kind::Pong),
+            3 => Some(Kind::Letter),
+            4 => Some(Kind::Taken),
             _ => None,
         }
     }
@@ -114,6 +121,8 @@ impl Frame {
         self.bytes[3] = match kind {
             Kind::Probe => 1,
             Kind::Pong => 2,
+            Kind::Letter => 3,
+            Kind::Taken => 4,
         };
     }
 
@@ -130,7 +139,7 @@ impl Frame {
         session, set_session, 8, u64);
     field!(/// Life of the destination, as the source knows it; 0: unknown.
         peer_session, set_peer_session, 16, u64);
-    field!(/// Number of the probe, per link and destination, from 1.
+    field!(/// Number of the probe, per link and destination, from 1; of a letter, see [`crate::letter`].
         seq, set_seq, 24, u64);
     field!(/// The source's monotonic clock, ns: orders the words of one source over all links.
         at, set_at, 32, u64);

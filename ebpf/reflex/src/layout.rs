@@ -45,6 +45,8 @@ pub struct Orders {
     pub ports6: Word,
     /// 1: there are IPv6 VIPs. 0: IPv6 traffic is asked nothing more.
     pub vips6: Word,
+    /// Number of the last letter of this life, see [`crate::letter`]. Stored before it is sent.
+    pub letters: Word,
     /// By link.
     pub paths: [Path; LINKS_MAX],
     /// Own addresses that frames come to. What goes to any other address is somebody else's traffic passing through.
@@ -196,6 +198,10 @@ pub struct NodeFacts {
     pub refused_at: Word,
     /// How many were refused so far.
     pub refused: Word,
+    /// Last letter of it that was taken, with its life: [`crate::letter`].
+    pub letter_seen: Word,
+    /// Last letter of ours that it took, with its life: [`crate::letter`].
+    pub letter_taken: Word,
     /// Pages of its claims heard in this life, bit by page.
     pub pages: [Word; 2],
     /// The same clock in the newest frame believed of each page: orders its claims. Of their own, because a frame that
@@ -317,6 +323,7 @@ impl Orders {
             ports4: Word::new(0),
             ports6: Word::new(0),
             vips6: Word::new(0),
+            letters: Word::new(0),
             paths: [const { Path::new() }; LINKS_MAX],
             addresses: [const { Address::new() }; ADDRESSES_MAX],
             config: Word::new(0),
@@ -425,6 +432,7 @@ impl Facts {
 impl NodeFacts {
     const fn new() -> Self {
         let [session, since, heard_at, heard_until, dead_at, said_at, said, refused_at, refused] = zeros();
+        let [letter_seen, letter_taken] = zeros();
         let links = [const { LinkFacts::new() }; LINKS_MAX];
         let (pages, page_at) = (zeros(), zeros());
         Self {
@@ -437,6 +445,8 @@ impl NodeFacts {
             said,
             refused_at,
             refused,
+            letter_seen,
+            letter_taken,
             pages,
             page_at,
             links,

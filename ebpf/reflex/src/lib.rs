@@ -29,6 +29,7 @@ pub mod gate;
 mod groups;
 pub mod keys;
 pub mod layout;
+pub mod letter;
 pub mod mac;
 pub mod nd;
 pub mod node;

@@ -11,7 +11,7 @@ use crate::mac::{self, Scratch};
 use crate::path::{self, Ip};
 use crate::verdict::{Event, EventKind, Sink, Verdict};
 use crate::word::Word;
-use crate::{BUCKETS_MAX, CLAIMS_PER_FRAME, NODES_MAX, Sight, groups};
+use crate::{BUCKETS_MAX, CLAIMS_PER_FRAME, NODES_MAX, Sight, groups, letter};
 
 /// The frame under work and what is known about its arrival: a per-CPU map value in the kernel.
 #[repr(C)]
@@ -90,8 +90,7 @@ impl Said {
 /// Time between two reports that a node's frames are refused, ns.
 const REFUSED_REPORT_NS: u64 = 1_000_000_000;
 
-/// Takes the frame on the desk. After [`Verdict::ProbeAnswered`] and [`Verdict::ProbeUnproven`] the desk
-/// holds the pong to send back.
+/// Takes the frame on the desk. After a verdict that [`Verdict::answers`] the desk holds the answer to send back.
 #[inline(always)]
 pub fn on_frame<S: Sink>(orders: &Orders, facts: &Facts, desk: &mut Desk, sink: &mut S) -> Verdict {
     let Some(kind) = desk.frame.kind() else { return Verdict::BadFormat };
@@ -129,6 +128,8 @@ pub fn on_frame<S: Sink>(orders: &Orders, facts: &Facts, desk: &mut Desk, sink: 
     match kind {
         Kind::Probe => on_probe(orders, facts, desk, sink),
         Kind::Pong => on_pong(orders, facts, desk, sink),
+        Kind::Letter => letter::on_letter(orders, facts, desk, sink),
+        Kind::Taken => letter::on_taken(orders, facts, desk, sink),
     }
 }
 
@@ -515,7 +516,7 @@ pub fn hears(orders: &Orders, facts: &Facts, now: u64) -> u16 {
 }
 
 #[inline(always)]
-fn event(kind: EventKind, node: u8, at: u64) -> Event {
+pub(crate) fn event(kind: EventKind, node: u8, at: u64) -> Event {
     Event { at, epoch: 0, kind: kind as u32, node: u32::from(node), group: 0, detail: 0 }
 }
 

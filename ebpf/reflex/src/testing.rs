@@ -115,6 +115,7 @@ fn push(words: &mut Vec<u64>, more: &[&Word]) {
 /// Not: `refused`, `refused_at`.
 fn push_node(words: &mut Vec<u64>, n: &NodeFacts) {
     push(words, &[&n.session, &n.since, &n.heard_at, &n.dead_at, &n.said_at, &n.said]);
+    push(words, &[&n.letter_seen, &n.letter_taken]);
     words.extend(n.pages.iter().chain(&n.page_at[..4]).map(Word::get));
     n.links.iter().for_each(|link| push_link(words, link));
 }

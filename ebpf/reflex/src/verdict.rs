@@ -1,5 +1,7 @@
 //! What the reflex answers: a verdict per packet, and events for the agent when something changed.
 
+use crate::frame::Frame;
+
 /// What was decided about one packet; each is also a counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
@@ -56,10 +58,19 @@ pub enum Verdict {
     NdConflict = 23,
     /// To a VIP that was handed to another node just now, passed on to it.
     PassedOn = 24,
+    /// A letter, taken for the agent and answered.
+    LetterTaken = 25,
+    /// A letter that was taken before, answered again: its answer was lost, or it came by two links.
+    LetterAgain = 26,
+    /// A letter that could not be taken, and is not answered: its sender repeats it. The agent is not there, or has not read
+    /// those before.
+    LetterRefused = 27,
+    /// An answer to a letter of ours.
+    LetterAnswered = 28,
 }
 
 /// Number of verdicts: the size of the counter table.
-pub const VERDICTS: usize = 25;
+pub const VERDICTS: usize = 29;
 
 impl Verdict {
     /// All verdicts, in the order of their numbers.
@@ -89,7 +100,18 @@ impl Verdict {
         Self::NdToStack,
         Self::NdConflict,
         Self::PassedOn,
+        Self::LetterTaken,
+        Self::LetterAgain,
+        Self::LetterRefused,
+        Self::LetterAnswered,
     ];
+
+    /// Whether the frame is answered: its answer lies on the desk.
+    #[inline(always)]
+    #[must_use]
+    pub const fn answers(self) -> bool {
+        matches!(self, Self::ProbeAnswered | Self::ProbeUnproven | Self::LetterTaken | Self::LetterAgain)
+    }
 
     /// The name of the counter in `xbeat status`.
     #[must_use]
@@ -120,6 +142,10 @@ impl Verdict {
             Self::NdToStack => "nd_to_stack",
             Self::NdConflict => "nd_conflict",
             Self::PassedOn => "passed_on",
+            Self::LetterTaken => "letter_taken",
+            Self::LetterAgain => "letter_again",
+            Self::LetterRefused => "letter_refused",
+            Self::LetterAnswered => "letter_answered",
         }
     }
 }
@@ -176,6 +202,8 @@ pub enum EventKind {
     Conflict = 8,
     /// A node was heard again after more than warntime; `epoch` holds the gap in ns.
     NodeLate = 9,
+    /// A node's kernel has taken a letter of ours: it is time for the next one.
+    LetterAnswered = 10,
 }
 
 impl EventKind {
@@ -192,6 +220,7 @@ impl EventKind {
             7 => Some(Self::GateFenced),
             8 => Some(Self::Conflict),
             9 => Some(Self::NodeLate),
+            10 => Some(Self::LetterAnswered),
             _ => None,
         }
     }
@@ -233,14 +262,22 @@ impl Event {
     }
 }
 
-/// Where the reflex leaves its events: a BPF ring buffer, a queue, a test's vector.
+/// Where the reflex leaves its events, and letters: a BPF ring buffer, a queue, a test's vector.
 pub trait Sink {
     /// Takes one event; may drop it when full.
     fn emit(&mut self, event: Event);
+
+    /// Takes a letter for the agent. False: there is no room, and it was not taken.
+    fn letter(&mut self, letter: &Frame) -> bool;
 }
 
+/// For events alone: letters are refused.
 impl<F: FnMut(Event)> Sink for F {
     fn emit(&mut self, event: Event) {
         self(event);
+    }
+
+    fn letter(&mut self, _letter: &Frame) -> bool {
+        false
     }
 }

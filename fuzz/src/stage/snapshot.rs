@@ -16,12 +16,14 @@ pub(super) struct Snapshot {
 struct Node {
     session: u64,
     dead_at: u64,
-    /// All other words but the next two, and its claims.
+    /// All other words but the next three, and its claims.
     words: Vec<u64>,
     /// Counts and time of what was refused in its name.
     refused: [u64; 2],
     /// By link.
     unconfirmed: Vec<u64>,
+    /// The last ones taken.
+    letters: [u64; 2],
 }
 
 /// One gate.
@@ -72,12 +74,22 @@ impl Snapshot {
             && self.nodes[node].is_same_but_refusals(&after.nodes[node])
     }
 
+    /// Nothing but that a letter of or to `node` was taken.
+    pub(super) fn is_same_but_letters(&self, after: &Self, node: usize) -> bool {
+        let (was, is) = (&self.nodes[node], &after.nodes[node]);
+        self.head() == after.head()
+            && self.gates == after.gates
+            && self.others(after, node)
+            && (was.session, was.dead_at, &was.words, was.refused, &was.unconfirmed)
+                == (is.session, is.dead_at, &is.words, is.refused, &is.unconfirmed)
+    }
+
     /// Nothing but that gates were fenced, and a probe of `node` was counted.
     pub(super) fn is_same_but_fences(&self, after: &Self, node: usize) -> bool {
         let (was, is) = (&self.nodes[node], &after.nodes[node]);
         self.others(after, node)
-            && (was.session, was.dead_at, &was.words, was.refused)
-                == (is.session, is.dead_at, &is.words, is.refused)
+            && (was.session, was.dead_at, &was.words, was.refused, was.letters)
+                == (is.session, is.dead_at, &is.words, is.refused, is.letters)
             && self.gates.iter().zip(&after.gates).all(|(was, is)| {
                 (was.taken, was.rival, was.rest[1], was.rest[2])
                     == (is.taken, is.rival, is.rest[1], is.rest[2])
@@ -110,12 +122,13 @@ impl Node {
             words,
             refused: [node.refused.get(), node.refused_at.get()],
             unconfirmed: node.links.iter().map(|link| link.unconfirmed.get()).collect(),
+            letters: [node.letter_seen.get(), node.letter_taken.get()],
         }
     }
 
     fn is_same_but_refusals(&self, after: &Self) -> bool {
-        (self.session, self.dead_at, &self.words, &self.unconfirmed)
-            == (after.session, after.dead_at, &after.words, &after.unconfirmed)
+        (self.session, self.dead_at, &self.words, &self.unconfirmed, self.letters)
+            == (after.session, after.dead_at, &after.words, &after.unconfirmed, after.letters)
     }
 }
 

@@ -4,7 +4,7 @@
 use reflex::gate;
 use reflex::layout::{Facts, Key, Orders};
 use reflex::node::{Desk, Probe};
-use reflex::{Event, Frame, Sink, Verdict, mac, watch};
+use reflex::{Event, Frame, Sink, mac, watch};
 
 use super::times::{DEADTIME, GRACE, KEEPALIVE};
 
@@ -96,8 +96,7 @@ impl Kernel {
         self.act(|orders, facts, desk, sink| {
             (desk.frame, desk.now) = (frame, now);
             let verdict = reflex::node::on_frame(orders, facts, desk, &mut Out(sink));
-            let answers = matches!(verdict, Verdict::ProbeAnswered | Verdict::ProbeUnproven);
-            answers.then_some(desk.frame)
+            verdict.answers().then_some(desk.frame)
         })
     }
 
@@ -150,5 +149,10 @@ struct Out<'a>(&'a mut dyn FnMut(Event));
 impl Sink for Out<'_> {
     fn emit(&mut self, event: Event) {
         (self.0)(event);
+    }
+
+    /// Agents here write none.
+    fn letter(&mut self, _letter: &Frame) -> bool {
+        false
     }
 }

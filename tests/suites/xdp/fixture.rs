@@ -10,7 +10,7 @@ use reflex::layout::{Key, LAYOUT_VERSION, Vip};
 use reflex::path;
 use reflex::verdict::VERDICTS;
 use reflex::word::Word;
-use reflex::{Event, EventKind, Facts, Orders, Verdict, mac};
+use reflex::{Event, EventKind, Facts, Frame, Orders, Verdict, mac};
 use xbeat::datapath::xdp::Kernel;
 use xbeat::sys::{Table, clock};
 
@@ -59,6 +59,7 @@ pub(crate) struct Node {
     pub(crate) orders: Arc<Table<Orders>>,
     pub(crate) facts: Arc<Table<Facts>>,
     events: RingBuf<MapData>,
+    letters: RingBuf<MapData>,
 }
 
 /// What became of a packet.
@@ -84,8 +85,9 @@ impl Node {
         })
         .expect("the kernel takes the programs");
         let events = kernel.ebpf_mut().take_map("EVENTS").unwrap().try_into().unwrap();
+        let letters = kernel.ebpf_mut().take_map("LETTERS").unwrap().try_into().unwrap();
         let (orders, facts) = (kernel.orders.clone(), kernel.facts.clone());
-        Self { kernel, orders, facts, events }
+        Self { kernel, orders, facts, events, letters }
     }
 
     /// The program, for whoever runs it from several threads.
@@ -182,6 +184,15 @@ impl Node {
         all
     }
 
+    /// The letters that were taken since the last call.
+    pub(crate) fn letters(&mut self) -> Vec<Frame> {
+        let mut all = Vec::new();
+        while let Some(item) = self.letters.next() {
+            all.push(Frame { bytes: (*item).try_into().expect("a record is a frame") });
+        }
+        all
+    }
+
     /// The kinds of the events since the last call.
     pub(crate) fn event_kinds(&mut self) -> Vec<EventKind> {
         self.events().iter().map(|event| EventKind::from_number(event.kind).unwrap()).collect()
@@ -193,6 +204,7 @@ impl Node {
         let mut words = vec![facts.version.get(), facts.exited.get()];
         for n in &facts.nodes {
             push(&mut words, &[&n.session, &n.since, &n.heard_at, &n.dead_at, &n.said_at, &n.said]);
+            push(&mut words, &[&n.letter_seen, &n.letter_taken]);
             words.extend(n.pages.iter().map(Word::get));
             for l in &n.links {
                 push(&mut words, &[&l.seen, &l.answered, &l.answered_count, &l.heard_at, &l.pong_at]);

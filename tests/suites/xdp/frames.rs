@@ -15,9 +15,9 @@ use crate::packets::{
 };
 use crate::peer::Peer;
 
-/// The pong in a packet that the program sent back, after checking everything around it.
+/// The answer in a packet that the program sent back, after checking everything around it.
 #[track_caller]
-fn pong_in(bytes: &[u8]) -> Frame {
+pub(crate) fn pong_in(bytes: &[u8]) -> Frame {
     let parsed = PacketHeaders::from_ethernet_slice(bytes).unwrap();
     let ethernet = parsed.link.unwrap().ethernet2().unwrap();
     assert_eq!((ethernet.source, ethernet.destination), (OWN_MAC, OTHER_MAC), "MAC addresses are swapped");

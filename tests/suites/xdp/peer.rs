@@ -1,5 +1,6 @@
 //! Another node, as far as its frames go: it signs whatever a test wants it to say.
 
+use reflex::letter::Piece;
 use reflex::mac::{self, Scratch};
 use reflex::{Claim, ClaimState, Frame, Kind, Status};
 
@@ -59,6 +60,14 @@ impl Peer {
     /// The pong to our probe number `seq`, in a packet.
     pub(crate) fn pong(&mut self, seq: u64) -> Vec<u8> {
         carrying(&self.frame(Kind::Pong, seq, SESSION))
+    }
+
+    /// Letter `number`, with a piece that is a whole message.
+    pub(crate) fn letter(&mut self, number: u64, text: &[u8]) -> Frame {
+        let mut frame = self.frame(Kind::Letter, number, SESSION);
+        frame.set_piece(Piece { text, first: true, last: true });
+        sign(&mut frame, self.key);
+        frame
     }
 
     /// Any frame, signed.

@@ -77,7 +77,7 @@ fn random_frames_are_refused() {
     for_all(800, (content, any::<bool>()), |(mut bytes, plausible)| {
         if plausible {
             // Right up to the MAC: magic, version, kind, key, names.
-            let (kind, key) = (1 + (bytes[3] & 1), 1 + (bytes[4] & 1));
+            let (kind, key) = (1 + (bytes[3] & 3), 1 + (bytes[4] & 1));
             bytes[..7].copy_from_slice(&[b'x', b'b', VERSION, kind, key, 1, 0]);
         }
         let verdict = is_harmless(&node, &built(udp_to(OWN, PORT), &bytes))?;

@@ -13,7 +13,7 @@ use std::vec::Vec;
 
 use reflex::layout::{Facts, Key, Orders};
 use reflex::node::{Desk, Probe};
-use reflex::{CLAIMS_PER_FRAME, Claim, Event, Frame, Verdict, gate, mac, watch};
+use reflex::{CLAIMS_PER_FRAME, Claim, Event, Frame, gate, mac, watch};
 
 use super::tables;
 use crate::{
@@ -224,7 +224,7 @@ impl Node {
     pub(super) fn on_frame(&mut self, now: Instant, frame: Frame) {
         let mut desk = Desk { frame, now: self.stamp(now), ..Desk::default() };
         let verdict = reflex::node::on_frame(&self.orders, &self.facts, &mut desk, &mut ignore);
-        if matches!(verdict, Verdict::ProbeAnswered | Verdict::ProbeUnproven) {
+        if verdict.answers() {
             self.outbox.push((desk.frame.destination(), desk.frame));
         }
         self.turn(now);

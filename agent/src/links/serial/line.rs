@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use reflex::verdict::VERDICTS;
-use reflex::{Event, Facts, Orders, PAGES_MAX};
-use tokio::sync::mpsc;
+use reflex::{Facts, Frame, Orders, PAGES_MAX};
 
 use super::Pace;
 use super::port::Signals;
 use super::runner::Runner;
+use crate::links::Findings;
 use crate::status;
 use crate::sys::{Table, schedule};
 
@@ -40,6 +40,8 @@ pub struct Line {
     verdicts: [AtomicU64; VERDICTS],
     /// Pages that are to be said as soon as the line is free, bit by page.
     urgent: [AtomicU64; PAGES_MAX / 64],
+    /// The letter that waits for the line. Another one takes its place: it comes again.
+    letter: Mutex<Option<Frame>>,
     stop: AtomicBool,
     wake: EventFd,
 }
@@ -137,6 +139,7 @@ impl Line {
             counters: Counters::default(),
             verdicts: std::array::from_fn(|_| AtomicU64::new(0)),
             urgent: std::array::from_fn(|_| AtomicU64::new(0)),
+            letter: Mutex::default(),
             stop: AtomicBool::new(false),
             wake: EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?,
         })
@@ -147,6 +150,27 @@ impl Line {
         self.urgent[usize::from(page) / 64 % self.urgent.len()].fetch_or(1 << (page % 64), Ordering::AcqRel);
         // Full means that it is awake already.
         let _ = self.wake.write(1);
+    }
+
+    /// Whether this node may be at the other end, as far as is known.
+    #[must_use]
+    pub fn may_lead_to(&self, node: u8) -> bool {
+        self.lock().peer.is_none_or(|peer| peer == node)
+    }
+
+    /// This letter as soon as the line is free. Does not wait.
+    pub fn post(&self, letter: Frame) {
+        *self.letter.lock().unwrap_or_else(PoisonError::into_inner) = Some(letter);
+        let _ = self.wake.write(1);
+    }
+
+    /// The letter that waits, taken away.
+    pub(super) fn take_letter(&self) -> Option<Frame> {
+        self.letter.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(super) fn has_letter(&self) -> bool {
+        self.letter.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// How it stands.
@@ -212,7 +236,7 @@ impl Running {
         id: u8,
         orders: Arc<Table<Orders>>,
         facts: Arc<Table<Facts>>,
-        events: mpsc::Sender<Event>,
+        findings: Findings,
         realtime: bool,
     ) -> std::io::Result<Self> {
         let theirs = Arc::clone(&line);
@@ -221,7 +245,7 @@ impl Running {
                 // Refused means late under load; the agent has said so for its loop already.
                 let _ = schedule::fifo();
             }
-            Runner::new(theirs, id, orders, facts, events).run();
+            Runner::new(theirs, id, orders, facts, findings).run();
         })?;
         Ok(Self { line, thread: Some(thread) })
     }

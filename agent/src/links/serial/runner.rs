@@ -11,12 +11,12 @@ use std::time::Duration;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 use reflex::node::Desk;
-use reflex::{Event, Facts, Orders};
-use tokio::sync::mpsc;
+use reflex::{Facts, Orders};
 
 use super::Line;
 use super::framing::{Decoder, Encoded};
 use super::port::Port;
+use crate::links::Findings;
 use crate::sys::{Table, clock};
 
 /// Between two attempts to open a device that is gone, ns.
@@ -33,7 +33,7 @@ pub(super) struct Runner {
     id: u8,
     orders: Arc<Table<Orders>>,
     facts: Arc<Table<Facts>>,
-    events: mpsc::Sender<Event>,
+    findings: Findings,
     desk: Desk,
     decoder: Decoder,
     port: Option<Port>,
@@ -50,6 +50,8 @@ pub(super) struct Runner {
     next: u8,
     /// The answer that waits for the line.
     pong: Option<Encoded>,
+    /// The answer to a letter that waits for the line, behind all that says that this node lives.
+    taken: Option<Encoded>,
     /// What the device has not taken yet of a frame, and how much it has taken.
     rest: Option<(Encoded, usize)>,
     /// When what was written has left, going by the baud rate.
@@ -64,14 +66,14 @@ impl Runner {
         id: u8,
         orders: Arc<Table<Orders>>,
         facts: Arc<Table<Facts>>,
-        events: mpsc::Sender<Event>,
+        findings: Findings,
     ) -> Self {
         Self {
             line,
             id,
             orders,
             facts,
-            events,
+            findings,
             desk: Desk::default(),
             decoder: Decoder::default(),
             port: None,
@@ -82,6 +84,7 @@ impl Runner {
             page: 0,
             next: 0,
             pong: None,
+            taken: None,
             rest: None,
             free_at: 0,
             answered: false,
@@ -164,7 +167,7 @@ impl Runner {
         (state.open, state.is_stuck, state.signals) = (false, false, None);
         state.fault = Some(format!("{} is gone ({why})", self.line.device.display()));
         drop(state);
-        (self.pong, self.rest) = (None, None);
+        (self.pong, self.taken, self.rest) = (None, None, None);
         self.retry_at = clock::now() + RETRY / 10;
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use reflex::node::{self, Probe};
 use reflex::path::NO_IP;
-use reflex::{CLAIMS_PER_FRAME, Event, Frame, Verdict};
+use reflex::{CLAIMS_PER_FRAME, Frame, Verdict};
 
 use super::super::framing::{Encoded, encode};
 use super::super::port::Port;
@@ -40,19 +40,16 @@ impl Runner {
         self.desk.frame = frame;
         (self.desk.now, self.desk.ifindex, self.desk.address) = (clock::now(), 0, NO_IP);
         self.desk.link = u64::from(self.id) + 1;
-        let events = &self.events;
-        // A full queue loses a wake-up, not what it is about: the loop looks at the tables.
-        let mut sink = |event: Event| {
-            let _ = events.try_send(event);
-        };
-        let verdict = node::on_frame(&self.orders, &self.facts, &mut self.desk, &mut sink);
+        let verdict = node::on_frame(&self.orders, &self.facts, &mut self.desk, &mut &self.findings);
         self.line.count(verdict);
         if verdict == Verdict::PongTaken {
             // That an emptied buffer takes frames again shows nothing; an answer does.
             self.set_stuck(false);
         }
-        if matches!(verdict, Verdict::ProbeAnswered | Verdict::ProbeUnproven) {
-            let older = self.pong.replace(encode(&self.desk.frame));
+        if verdict.answers() {
+            let is_letter = matches!(verdict, Verdict::LetterTaken | Verdict::LetterAgain);
+            let place = if is_letter { &mut self.taken } else { &mut self.pong };
+            let older = place.replace(encode(&self.desk.frame));
             self.drop_frames(u64::from(older.is_some()));
         }
         if matches!(verdict, Verdict::ProbeAnswered | Verdict::PongTaken) {
@@ -106,8 +103,14 @@ impl Runner {
                 let probe = encode(&self.desk.frame);
                 self.write(port, probe)
             }
-            None => Ok(()),
+            None => self.send_letter(port),
         }
+    }
+
+    /// The line has nothing else to say: an answer to a letter, or a letter.
+    fn send_letter(&mut self, port: &Port) -> io::Result<()> {
+        let next = self.taken.take().or_else(|| self.line.take_letter().map(|letter| encode(&letter)));
+        next.map_or(Ok(()), |frame| self.write(port, frame))
     }
 
     fn write(&mut self, port: &Port, frame: Encoded) -> io::Result<()> {
@@ -136,11 +139,7 @@ impl Runner {
         let sent = &self.orders.nodes[usize::from(node)].links[usize::from(self.id)];
         let seq = sent.sent.get() + 1;
         let probe = Probe { to: node, link: self.id, seq, page, now };
-        let events = &self.events;
-        let mut sink = |event: Event| {
-            let _ = events.try_send(event);
-        };
-        node::make_probe(&self.orders, &self.facts, &mut self.desk, &probe, &mut sink);
+        node::make_probe(&self.orders, &self.facts, &mut self.desk, &probe, &mut &self.findings);
         // Before it is sent, as for every link.
         sent.sent_at.set(now);
         sent.sent.set(seq);
@@ -172,7 +171,11 @@ impl Runner {
     }
 
     pub(super) fn has_something(&self) -> bool {
-        self.ask || self.pong.is_some() || self.line.is_urgent()
+        self.ask
+            || self.pong.is_some()
+            || self.taken.is_some()
+            || self.line.is_urgent()
+            || self.line.has_letter()
     }
 
     fn drop_frames(&self, number: u64) {

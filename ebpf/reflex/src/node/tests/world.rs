@@ -4,10 +4,11 @@ use std::vec::Vec;
 
 use crate::frame::{Frame, Kind, Status};
 use crate::layout::{Key, NodeFacts};
+use crate::letter::{Letter, Piece, make_letter};
 use crate::mac;
 use crate::node::{Desk, Probe, make_probe, on_frame, was_sent};
 use crate::testing::{MS, Tables};
-use crate::verdict::Verdict;
+use crate::verdict::{Event, Sink, Verdict};
 
 pub(crate) const SECRET: &[u8] = b"what everybody here knows";
 
@@ -18,6 +19,30 @@ pub(crate) fn key() -> Key {
 /// One life of a node.
 pub(crate) struct Node {
     pub(crate) tables: Tables,
+    /// Letters that were handed over.
+    pub(crate) letters: Vec<Frame>,
+    /// How many more there is room for.
+    pub(crate) room: usize,
+}
+
+/// What the reflex tells a node.
+struct Told<'a> {
+    events: &'a mut Vec<Event>,
+    letters: &'a mut Vec<Frame>,
+    room: &'a mut usize,
+}
+
+impl Sink for Told<'_> {
+    fn emit(&mut self, event: Event) {
+        self.events.push(event);
+    }
+
+    fn letter(&mut self, letter: &Frame) -> bool {
+        let Some(left) = self.room.checked_sub(1) else { return false };
+        *self.room = left;
+        self.letters.push(*letter);
+        true
+    }
 }
 
 impl Node {
@@ -28,7 +53,7 @@ impl Node {
         tables.orders.status.set(Status::ACTIVE.into());
         tables.orders.key_current.set(1);
         tables.orders.lease_until.set(u64::MAX);
-        let node = Self { tables };
+        let node = Self { tables, letters: Vec::new(), room: usize::MAX };
         node.tables.orders.set_key(1, &key());
         node
     }
@@ -79,7 +104,16 @@ impl Node {
         desk.frame
     }
 
-    /// Receives a frame by the link that it names; the pong, if there is one.
+    /// Sends letter `number` with a piece.
+    pub(crate) fn letter(&mut self, to: u8, link: u8, number: u64, piece: Piece<'_>, now: u64) -> Frame {
+        let Tables { orders, facts, .. } = &self.tables;
+        orders.letters.set(orders.letters.get().max(number));
+        let mut desk = Desk::default();
+        make_letter(orders, facts, &mut desk, &Letter { to, link, number, piece, now });
+        desk.frame
+    }
+
+    /// Receives a frame by the link that it names; the answer, if there is one.
     pub(crate) fn receive(&mut self, frame: &Frame, now: u64) -> (Verdict, Option<Frame>) {
         self.receive_by(None, frame, now)
     }
@@ -93,10 +127,9 @@ impl Node {
     ) -> (Verdict, Option<Frame>) {
         let link = link.map_or(0, |link| u64::from(link) + 1);
         let mut desk = Desk { frame: *frame, now, ifindex: 3, link, ..Desk::default() };
-        let events = &mut self.tables.events;
-        let verdict = on_frame(&self.tables.orders, &self.tables.facts, &mut desk, &mut |e| events.push(e));
-        let answers = matches!(verdict, Verdict::ProbeAnswered | Verdict::ProbeUnproven);
-        (verdict, answers.then_some(desk.frame))
+        let Self { tables: Tables { orders, facts, events }, letters, room } = self;
+        let verdict = on_frame(orders, facts, &mut desk, &mut Told { events, letters, room });
+        (verdict, verdict.answers().then_some(desk.frame))
     }
 
     /// Receives a frame that must be refused: nothing but counters may change.
