@@ -109,6 +109,11 @@ impl Vips {
         vip.checked_sub(self.inner.entries.borrow().len())
     }
 
+    /// The other way round.
+    fn vip_of(&self, six: usize) -> usize {
+        self.inner.entries.borrow().len() + six
+    }
+
     fn tell_kernel6(&self, six: usize) {
         let entries = self.inner.six.borrow();
         let entry = &entries[six];
@@ -173,7 +178,7 @@ impl Vips {
 
     pub(super) async fn acquire6(&self, six: usize) -> Result<(), NetlinkError> {
         let placed = self.inner.six.borrow()[six].placed.clone();
-        self.fetch(self.inner.entries.borrow().len() + six).await;
+        self.fetch(self.vip_of(six)).await;
         self.inner.netlink.add_address6(&placed).await?;
         // The first of the schedule is due at once. Also where it was put up ahead: neighbours that have asked for it may have
         // got an answer of the old owner's meanwhile.
@@ -194,9 +199,8 @@ impl Vips {
             self.tell_kernel6(six);
         }
         // What was begun for a takeover that is over must not come after this.
-        let vip = self.inner.entries.borrow().len() + six;
-        self.fetch(vip).await;
-        self.take_off(vip).await
+        self.fetch(self.vip_of(six)).await;
+        self.take_off(self.vip_of(six)).await
     }
 
     pub(super) fn set_bounce6(&self, ifindex: u32, bounce: bool) {
