@@ -38,7 +38,7 @@ static DESK: PerCpuArray<Desk, 1> = PerCpuArray::new();
 #[btf_map]
 static EVENTS: RingBuf<Event, 65536> = RingBuf::new();
 
-/// Gates that have opened, once more: for the thread of the agent that waits for nothing else.
+/// Gates that have opened, once more, and nodes whose gates may have to in a moment: for the thread of the agent that waits for nothing else.
 #[btf_map]
 static OPENED: RingBuf<Event, 65536> = RingBuf::new();
 
@@ -102,6 +102,13 @@ impl Sink for Ring {
             let _ = OPENED.output(&event, 0);
         }
         let _ = EVENTS.output(&event, 0);
+    }
+
+    #[inline(always)]
+    fn forewarn(&mut self, node: u8, now: u64) {
+        let kind = EventKind::NodeDoubted as u32;
+        let event = Event { at: now, epoch: 0, kind, node: u32::from(node), group: 0, detail: 0 };
+        let _ = OPENED.output(&event, 0);
     }
 
     #[inline(always)]

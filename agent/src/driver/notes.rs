@@ -209,6 +209,9 @@ pub(super) fn log_event(names: &Names<'_>, event: &Event, now: u64) {
         Some(EventKind::NodeAdmitted) => {
             tracing::info!("node {} answered our challenge: it joins", names.node(event.node));
         }
-        Some(EventKind::NodeAlive | EventKind::NodeSaid | EventKind::LetterAnswered) | None => {}
+        Some(
+            EventKind::NodeAlive | EventKind::NodeSaid | EventKind::NodeDoubted | EventKind::LetterAnswered,
+        )
+        | None => {}
     }
 }

@@ -204,6 +204,8 @@ pub enum EventKind {
     NodeLate = 9,
     /// A node's kernel has taken a letter of ours: it is time for the next one.
     LetterAnswered = 10,
+    /// A node will be dead in a moment, unless it is heard: for the thread that waits for opened gates alone.
+    NodeDoubted = 11,
 }
 
 impl EventKind {
@@ -221,6 +223,7 @@ impl EventKind {
             8 => Some(Self::Conflict),
             9 => Some(Self::NodeLate),
             10 => Some(Self::LetterAnswered),
+            11 => Some(Self::NodeDoubted),
             _ => None,
         }
     }
@@ -269,6 +272,9 @@ pub trait Sink {
 
     /// Takes a letter for the agent. False: there is no room, and it was not taken.
     fn letter(&mut self, letter: &Frame) -> bool;
+
+    /// A node will be dead in a moment, unless it is heard. Nothing has changed: whoever has nothing to prepare ignores it.
+    fn forewarn(&mut self, _node: u8, _now: u64) {}
 }
 
 /// For events alone: letters are refused.

@@ -21,6 +21,9 @@ pub const UNANSWERED: u64 = 3;
 /// Shortest time to the next look, ns: bounds the cost of a watch whose answer is due.
 const LOOK_MIN_NS: u64 = 20_000;
 
+/// So long before a node's deadline the agent is told that it may have to act, ns; a quarter of deadtime at most.
+const FOREWARNED_NS: u64 = 200_000;
+
 /// Number of unanswered probes that these times ask for.
 #[must_use]
 pub const fn unanswered_min(keepalive_ns: u64, deadtime_ns: u64) -> u64 {
@@ -59,7 +62,7 @@ fn look_at_node<S: Sink>(orders: &Orders, facts: &Facts, node: u8, now: u64, sin
     }
     let due = node_facts.heard_until.get();
     if now < due {
-        return at_least_min(due - now);
+        return until_due(orders, node, due - now, now, sink);
     }
     let until_silent = until_silent(orders, at!(orders.nodes, node), &node_facts.links, now);
     if until_silent != 0 {
@@ -77,6 +80,18 @@ fn look_at_node<S: Sink>(orders: &Orders, facts: &Facts, node: u8, now: u64, sin
     });
     gate::take_over_all(orders, facts, node, now, sink);
     at_least_min(deadtime / 2)
+}
+
+/// The time until the next look at a node that is not due for so long, ns: shortly before it is due, then when it is.
+#[inline(always)]
+fn until_due<S: Sink>(orders: &Orders, node: u8, left: u64, now: u64, sink: &mut S) -> u64 {
+    let quarter = orders.deadtime.get() / 4;
+    let early = if quarter < FOREWARNED_NS { quarter } else { FOREWARNED_NS };
+    if left > early {
+        return at_least_min(left - early);
+    }
+    sink.forewarn(node, now);
+    at_least_min(left)
 }
 
 #[inline(always)]

@@ -13,6 +13,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use reflex::gate::Armed;
 use reflex::{Event, EventKind};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::LocalSet;
@@ -120,8 +121,11 @@ fn serve(
                 },
             }
             for event in batch {
-                if EventKind::from_number(event.kind) == Some(EventKind::GateOpened) {
-                    worker.on_opened(event.group, event.epoch).await;
+                match EventKind::from_number(event.kind) {
+                    Some(EventKind::GateOpened) => worker.on_opened(event.group, event.epoch).await,
+                    Some(EventKind::NodeDoubted) => worker.rehearse(event.node).await,
+                    // The kernel tells of nothing else here.
+                    Some(_) | None => {}
                 }
             }
         }
@@ -161,6 +165,21 @@ impl Worker {
             {
                 ahead.store(true, Ordering::Release);
             }
+        }
+    }
+
+    /// A node may be dead in a moment. If that would be a takeover: a request that changes nothing, by the way that the one after
+    /// it will take. So processor, caches and this thread are awake when it counts.
+    async fn rehearse(&self, node: u32) {
+        let orders = &self.hands.gates.orders;
+        let is_armed = |spot: &&Spot| {
+            let armed =
+                orders.gates.get(spot.group as usize).and_then(|gate| Armed::unpack(gate.armed.get()));
+            armed.is_some_and(|armed| u32::from(armed.holder) == node)
+        };
+        if let Some(Spot { place: Place::Four(placed), .. }) = self.spots.iter().find(is_armed) {
+            // There is no interface 0: refused, which is what is wanted.
+            let _ = self.netlink.add_address(&Placed { index: 0, ..placed.clone() }).await;
         }
     }
 

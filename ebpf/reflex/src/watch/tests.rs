@@ -107,8 +107,9 @@ fn verdicts() {
 #[test]
 fn the_next_look_comes_when_it_can_matter() {
     type Change = fn(&Tables);
-    let cases: [(&str, Change, u64, u64); 6] = [
-        ("when it falls due", |_| {}, 11 * MS, 2 * MS),
+    let cases: [(&str, Change, u64, u64); 7] = [
+        ("shortly before it falls due", |_| {}, 11 * MS, 2 * MS - FOREWARNED_NS),
+        ("when it falls due", |_| {}, 13 * MS - 60_000, 60_000),
         ("soon, when it nearly is", |_| {}, 13 * MS - 5, LOOK_MIN_NS),
         ("twice in a grace, when only an answer is out", |_| {}, 13 * MS, GRACE / 2),
         ("half of deadtime, when it is unknown", |t| t.facts.nodes[1].session.set(0), 13 * MS, 3 * MS / 2),
@@ -131,6 +132,28 @@ fn the_next_look_comes_when_it_can_matter() {
     }
     let mut tables = watching(&[SILENT]);
     assert_eq!(look_at(&mut tables, 14 * MS), 3 * MS / 2, "just declared dead");
+}
+
+#[test]
+fn who_will_be_dead_in_a_moment_is_told_of_and_nobody_else() {
+    struct Warned(Vec<(u8, u64)>);
+    impl Sink for Warned {
+        fn emit(&mut self, event: Event) {
+            panic!("{event:?}");
+        }
+        fn letter(&mut self, _letter: &Frame) -> bool {
+            false
+        }
+        fn forewarn(&mut self, node: u8, now: u64) {
+            self.0.push((node, now));
+        }
+    }
+    let tables = watching(&[SILENT]);
+    let (due, mut warned) = (13 * MS, Warned(Vec::new()));
+    for now in [11 * MS, due - FOREWARNED_NS - 1, due - FOREWARNED_NS, due] {
+        look(&tables.orders, &tables.facts, 1, now, &mut warned);
+    }
+    assert_eq!(warned.0, [(1, due - FOREWARNED_NS)]);
 }
 
 /// Link 1 is a line with a clock of its own: a probe every 20 ms, deadtime 60 ms, an answer takes up to 10 ms.
@@ -194,7 +217,7 @@ fn each_link_is_silent_by_its_own_clock() {
 fn the_next_look_waits_for_the_slow_line() {
     let mut tables = with_a_line(watching(&[SILENT, Link { heard_at: 12 * MS, ..LINE }]));
     tables.facts.nodes[1].heard_until.set(72 * MS);
-    assert_eq!(look_at(&mut tables, 20 * MS), 52 * MS, "until its deadtime is over");
+    assert_eq!(look_at(&mut tables, 20 * MS), 52 * MS - FOREWARNED_NS, "until its deadtime is nearly over");
     assert_eq!(look_at(&mut tables, 75 * MS), 5 * MS, "twice in its grace");
 }
 
@@ -276,9 +299,9 @@ fn a_watcher_without_lease_takes_nothing_over() {
 fn the_end_of_the_lease_is_looked_at_on_time() {
     for (name, lease, now, next) in [
         ("the lease ends before the node falls due", 11 * MS + 700_000, 11 * MS, 700_000),
-        ("the lease ends after it", 14 * MS, 11 * MS, 2 * MS),
+        ("the lease ends after it", 14 * MS, 11 * MS, 2 * MS - FOREWARNED_NS),
         ("the lease ends at once", 11 * MS + 5, 11 * MS, LOOK_MIN_NS),
-        ("the lease is over", 11 * MS, 11 * MS, 2 * MS),
+        ("the lease is over", 11 * MS, 11 * MS, 2 * MS - FOREWARNED_NS),
     ] {
         let mut tables = watching(&[SILENT]);
         tables.orders.lease_until.set(lease);
