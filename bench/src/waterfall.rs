@@ -29,7 +29,7 @@ use xbeat_tests::{clock, host};
 
 use crate::figures::{self, Spread, three};
 use crate::file::{self, Header};
-pub(crate) use steps::{Moment, Run};
+pub(crate) use steps::{Moment, Run, WAITED_FOR};
 
 /// Where the time of a failover goes, step by step
 #[derive(Args)]
@@ -287,6 +287,11 @@ impl Waterfall {
         steps
     }
 
+    /// From the open gate to `moment`, us.
+    pub(crate) fn since_opened(&self, agent: &str, kind: Kind, moment: Moment) -> Option<Spread<f64>> {
+        Spread::of(self.of(agent, kind).filter_map(|run| run.since_opened(moment)))
+    }
+
     /// The outages of one agent and kind, us.
     pub(crate) fn outages(&self, agent: &str, kind: Kind) -> Option<Spread<f64>> {
         Spread::of(self.of(agent, kind).map(|run| run.outage_us))
@@ -311,9 +316,10 @@ fn print(figures: &Waterfall) {
                 row(step.moment.says(), step.at_us);
             }
             row("outage", outage);
-            let since = figures.of(agent, kind).filter_map(Run::verdict_to_answer);
-            if let Some(spread) = Spread::of(since) {
-                row("from the gate's opening to the first answer", spread);
+            for (moment, says) in WAITED_FOR {
+                if let Some(spread) = figures.since_opened(agent, kind, moment) {
+                    row(says, spread);
+                }
             }
             let median = figures::median(figures.of(agent, kind).map(|run| run.client_pause_us));
             println!(

@@ -34,6 +34,12 @@ pub(crate) enum Moment {
     Answered,
 }
 
+/// What a client waits for once the gate is open: where the outage ends, as it is counted, and when it hears so.
+pub(crate) const WAITED_FOR: [(Moment, &str); 2] = [
+    (Moment::Asked, "from the open gate until the first answered request"),
+    (Moment::Answered, "from the open gate until its answer"),
+];
+
 impl Moment {
     pub(crate) const ALL: [Self; 10] = [
         Self::Heard,
@@ -182,9 +188,9 @@ impl Run {
         self.moments.iter().find(|(known, _)| *known == moment).map(|(_, at)| *at)
     }
 
-    /// From the gate's opening to the first answer, us.
-    pub(crate) fn verdict_to_answer(&self) -> Option<f64> {
-        Some(self.at(Moment::Answered)? - self.at(Moment::Opened)?)
+    /// From the gate's opening to `moment`, us.
+    pub(crate) fn since_opened(&self, moment: Moment) -> Option<f64> {
+        Some(self.at(moment)? - self.at(Moment::Opened)?)
     }
 }
 
@@ -229,7 +235,7 @@ mod tests {
         assert_eq!(run.moments, expected);
         let shown: Vec<_> = run.requests.iter().map(|request| request.by).collect();
         assert_eq!(shown, [Some(0), Some(0), None, None, None, None, Some(1), Some(1)]);
-        assert_eq!(run.verdict_to_answer(), Some(5.5 - 3.01));
+        assert_eq!(run.since_opened(Moment::Answered), Some(5.5 - 3.01));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::{Found, Part};
 use crate::figures::three;
 use crate::report::charts::{self, BAD, Bar, GOOD, Lane, OTHER};
 use crate::report::table::Table;
-use crate::waterfall::{Kind, Moment, Run, Waterfall};
+use crate::waterfall::{Kind, Moment, Run, WAITED_FOR, Waterfall};
 
 /// The names of steps are long.
 const NAMES: u32 = 330;
@@ -42,15 +42,17 @@ const fn what(kind: Kind) -> &'static str {
 }
 
 fn finding(figures: &Waterfall, agent: &str, kind: Kind) -> Option<String> {
-    let since: Vec<f64> = figures.of(agent, kind).filter_map(Run::verdict_to_answer).collect();
-    let spread = crate::figures::Spread::of(since)?;
+    let [asked, answered] = WAITED_FOR.map(|(moment, _)| figures.since_opened(agent, kind, moment));
+    let (asked, answered) = (asked?, answered?);
     Some(format!(
         "{}: from the moment in which the kernel opens the gate to the first answered request {} us (median), {} us at most, in {} \
-         runs.",
+         runs; its answer comes after {} us (median), {} us at most.",
         what(kind),
-        three(spread.median),
-        three(spread.max),
-        figures.of(agent, kind).count()
+        three(asked.median),
+        three(asked.max),
+        figures.of(agent, kind).count(),
+        three(answered.median),
+        three(answered.max),
     ))
 }
 
@@ -142,14 +144,11 @@ fn steps(figures: &Waterfall, agent: &str, kind: Kind, several: bool) -> Result<
         let values = [outage.min, outage.median, outage.p99, outage.max].map(three);
         table.row(std::iter::once("outage".to_owned()).chain(values).chain([String::new()]));
     }
-    let since = figures.of(agent, kind).filter_map(Run::verdict_to_answer);
-    if let Some(spread) = crate::figures::Spread::of(since) {
-        let values = [spread.min, spread.median, spread.p99, spread.max].map(three);
-        table.row(
-            std::iter::once("from the open gate to the first answer".to_owned())
-                .chain(values)
-                .chain([String::new()]),
-        );
+    for (moment, says) in WAITED_FOR {
+        if let Some(spread) = figures.since_opened(agent, kind, moment) {
+            let values = [spread.min, spread.median, spread.p99, spread.max].map(three);
+            table.row(std::iter::once(says.to_owned()).chain(values).chain([String::new()]));
+        }
     }
     let mut charts = vec![(
         charts::bars("us since the last request that the old owner answered", NAMES, &bars)?,
