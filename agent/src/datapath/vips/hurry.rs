@@ -5,8 +5,8 @@
 //! loop is still waking up. The group's task finds it done. What nobody fetches, because the gate was shut again at once, is
 //! taken off.
 //!
-//! The thread may wait for the kernel's network lock as long as it must: no lease hangs on it, and no other thread waits for
-//! it but one that stops a group.
+//! The thread may wait for the kernel's network lock as long as it must: no lease hangs on it, and nobody waits for it
+//! but the tasks of groups that start or stop.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -55,7 +55,7 @@ pub(super) enum Place {
 }
 
 impl Hurry {
-    /// Starts the thread for addresses that `len` in all are, in the network namespace of the calling thread.
+    /// Starts the thread, for the leading ones among `len` addresses, in the network namespace of the calling thread.
     pub(super) fn start(
         hands: Arc<Hands>,
         spots: Vec<Spot>,
