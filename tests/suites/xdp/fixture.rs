@@ -59,6 +59,7 @@ pub(crate) struct Node {
     pub(crate) orders: Arc<Table<Orders>>,
     pub(crate) facts: Arc<Table<Facts>>,
     events: RingBuf<MapData>,
+    opened: RingBuf<MapData>,
     letters: RingBuf<MapData>,
 }
 
@@ -69,6 +70,14 @@ pub(crate) struct Ran {
     pub(crate) bytes: Vec<u8>,
     /// By the counter that rose; [`Verdict::Unrelated`] if none did.
     pub(crate) verdict: Verdict,
+}
+
+fn drain(ring: &mut RingBuf<MapData>) -> Vec<Event> {
+    let mut all = Vec::new();
+    while let Some(item) = ring.next() {
+        all.push(Event::from_bytes(&item).expect("a record is an event"));
+    }
+    all
 }
 
 impl Node {
@@ -85,9 +94,10 @@ impl Node {
         })
         .expect("the kernel takes the programs");
         let events = kernel.ebpf_mut().take_map("EVENTS").unwrap().try_into().unwrap();
+        let opened = kernel.ebpf_mut().take_map("OPENED").unwrap().try_into().unwrap();
         let letters = kernel.ebpf_mut().take_map("LETTERS").unwrap().try_into().unwrap();
         let (orders, facts) = (kernel.orders.clone(), kernel.facts.clone());
-        Self { kernel, orders, facts, events, letters }
+        Self { kernel, orders, facts, events, opened, letters }
     }
 
     /// The program, for whoever runs it from several threads.
@@ -177,11 +187,12 @@ impl Node {
 
     /// The events since the last call.
     pub(crate) fn events(&mut self) -> Vec<Event> {
-        let mut all = Vec::new();
-        while let Some(item) = self.events.next() {
-            all.push(Event::from_bytes(&item).expect("a record is an event"));
-        }
-        all
+        drain(&mut self.events)
+    }
+
+    /// What the thread that waits for opened gates was told since the last call.
+    pub(crate) fn opened(&mut self) -> Vec<Event> {
+        drain(&mut self.opened)
     }
 
     /// The letters that were taken since the last call.

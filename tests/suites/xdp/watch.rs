@@ -61,6 +61,11 @@ fn a_silent_node_is_found_dead_and_its_group_taken_by_the_timer() {
     assert_eq!((dead.kind, dead.node), (EventKind::NodeDead as u32, 1));
     assert_eq!((opened.kind, opened.node), (EventKind::GateOpened as u32, 1));
     assert_eq!((opened.group as usize, opened.epoch), (GROUP, 8));
+    let told = node.opened();
+    let (last, before) = told.split_last().expect("the thread that puts addresses up is told");
+    assert_eq!(*last, opened);
+    // Warned of before, unless the timer came too late for that.
+    assert!(before.iter().all(|e| (e.kind, e.node) == (EventKind::NodeDoubted as u32, 1)), "{before:?}");
     let gate = &node.facts.gates[GROUP];
     assert_eq!((node.facts.nodes[1].dead_at.get(), gate.taken.get()), (dead.at, 8));
     assert_eq!((dead.at, opened.at), (opened.at, gate.taken_at.get()), "one moment for all of it");
