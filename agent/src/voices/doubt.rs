@@ -7,7 +7,7 @@
 //!
 //!   doubt:  0 ms     10 ms    20 ms    30 ms                       then every 100 ms, after 2 s every second
 //!           ask      ask      ask      nobody answered? say so     ask
-//!           an answer is said at once
+//!           an answer is said at once, but after a silence that was said only when it lasted
 //! ```
 
 use reflex::{Facts, NODES_MAX, Orders, Reach, watch};
@@ -110,6 +110,10 @@ pub struct Doubt {
     asked: bool,
     heard_at: u64,
     answered_at: u64,
+    /// What this node says of the network.
+    said: Reach,
+    /// More than that is found since then, ns.
+    rising_since: Option<u64>,
 }
 
 impl Doubt {
@@ -125,6 +129,8 @@ impl Doubt {
             asked: false,
             heard_at: 0,
             answered_at: 0,
+            said: Reach::Unknown,
+            rising_since: None,
         }
     }
 
@@ -173,13 +179,33 @@ impl Doubt {
         }
     }
 
-    /// How far the network reaches, by the last three rounds; whether anybody was asked.
+    /// Draws the conclusion; returns it if it is news. A node that found silence and then finds more was cut off itself
+    /// a moment ago. It does not say so before it went on for `settle` ns, a deadtime: by then it hears every node again
+    /// that it can hear, and misses none of them. Else a switch that comes back would move groups, because one node
+    /// noticed first.
+    pub fn conclude(&mut self, settle: u64, now: u64) -> Option<Reach> {
+        let found = self.found(now);
+        let rises = found > self.said && self.said != Reach::Unknown;
+        self.rising_since = rises.then(|| self.rising_since.unwrap_or(now));
+        let said = match self.rising_since {
+            Some(since) if now.saturating_sub(since) < settle => self.said,
+            _ => found,
+        };
+        (std::mem::replace(&mut self.said, said) != said).then_some(said)
+    }
+
+    /// How far the network reaches, as it was last concluded; whether anybody was asked.
     #[must_use]
-    pub fn reach(&self, now: u64) -> (Reach, bool) {
+    pub const fn reach(&self) -> (Reach, bool) {
+        (self.said, self.asked)
+    }
+
+    /// How far the network reaches, by the last three rounds.
+    fn found(&self, now: u64) -> Reach {
         // In the place of the next round stands the third last.
         let oldest = self.rounds_at[(self.rounds % ROUNDS_MIN) as usize];
         let fresh = |at: u64| at != 0 && at >= oldest;
-        let reach = if fresh(self.answered_at) {
+        if fresh(self.answered_at) {
             Reach::Answered
         } else if now < self.said_from() {
             Reach::Unknown
@@ -187,8 +213,7 @@ impl Doubt {
             Reach::Hears
         } else {
             Reach::Deaf
-        };
-        (reach, self.asked)
+        }
     }
 
     /// From when on silence means something.

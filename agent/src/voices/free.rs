@@ -110,6 +110,8 @@ impl Free {
     pub(super) fn look(&mut self, now: u64) {
         for place in 0..self.watched.len() {
             let ground = &self.watched[place].ground;
+            // In this order: an answer that comes between the two ends the missing first, and counts in the next look.
+            let answered = ground.answered_by_node(&self.facts);
             let missed = ground.missed(&self.orders, &self.facts, now);
             let needed = missed != 0 || ground.is_doubted_by_node(&self.facts);
             if needed && self.watched[place].doubt.is_none() {
@@ -124,6 +126,7 @@ impl Free {
             if doubt.is_over(now) {
                 self.end(place);
             } else {
+                doubt.answer(answered);
                 self.find_out(place, now);
             }
         }
@@ -161,10 +164,8 @@ impl Free {
     fn find_out(&mut self, place: usize, now: u64) {
         let Watched { ground, doubt, asker, slot, .. } = &mut self.watched[place];
         let Some(doubt) = doubt else { return };
-        let before = doubt.reach(now).0;
         let mut known = self.known.borrow_mut();
         doubt.hear(self.facts.strangers[*slot].get());
-        doubt.answer(ground.answered_by_node(&self.facts));
         if let Some(asker) = asker {
             for caller in asker.callers() {
                 if !known.is_stranger(caller.mac) {
@@ -193,20 +194,19 @@ impl Free {
                 doubt.ask(!hosts.is_empty(), now);
             }
         }
-        let after = doubt.reach(now).0;
-        if after != before && after != Reach::Unknown {
-            tracing::info!("{}: {}", ground.name, in_words(after));
+        if let Some(news) = doubt.conclude(self.orders.deadtime.get(), now) {
+            tracing::info!("{}: {}", ground.name, in_words(news));
         }
     }
 
     /// What is seen of a group's networks: of several the worst that is known.
-    pub(super) fn sight(&self, group: u32, now: u64) -> Sight {
+    pub(super) fn sight(&self, group: u32) -> Sight {
         let mut sight = Sight::default();
         let mut worst: Option<(Reach, bool)> = None;
         for watched in self.watched.iter().filter(|watched| watched.ground.groups.contains(&group)) {
             let Some(doubt) = &watched.doubt else { continue };
             sight = sight.doubting(sight.doubt() || doubt.missed != 0);
-            let (reach, asked) = doubt.reach(now);
+            let (reach, asked) = doubt.reach();
             if reach != Reach::Unknown && worst.is_none_or(|(worst, _)| reach < worst) {
                 worst = Some((reach, asked));
             }

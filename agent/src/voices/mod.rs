@@ -87,7 +87,7 @@ impl Voices {
         let pings = if self.is_ipfail { self.pings.borrow().answering() } else { None };
         let mut news = Vec::new();
         for (group, told) in (0u32..).zip(&mut self.told) {
-            let sight = self.free.sight(group, now).pinging(pings);
+            let sight = self.free.sight(group).pinging(pings);
             if std::mem::replace(told, sight) != sight {
                 news.push((group, sight));
             }

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reflex::{Facts, Orders, strangers};
 
@@ -16,7 +16,7 @@ use crate::sys::{Table, clock};
 
 /// Between two looks at the kernel's tables.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// The same until another node was heard.
+/// The same until every other node that is heard is in them.
 const LOOK_FIRST: Duration = Duration::from_millis(500);
 /// How long a neighbour is remembered that is seen no more, ns.
 const MEMORY: u64 = 600_000_000_000;
@@ -82,9 +82,10 @@ impl Known {
         }
     }
 
-    /// Takes in who used ARP.
+    /// Takes in who used ARP, and forgets who turned out to be a node.
     pub(super) fn meet(&mut self, facts: &Facts, own: &Own, now: u64) {
         let nodes = nodes(facts);
+        self.seen.retain(|key, _| !nodes.contains(key));
         for (index, address) in facts.callers.iter().filter_map(|word| strangers::caller(word.get())) {
             let key = (index, Ipv4Addr::from(address));
             let is_ours = own.vips.contains(&key.1)
@@ -114,8 +115,12 @@ impl Known {
                 self.see(neighbour.index, neighbour.address, now);
             }
         }
-        let nodes = &self.nodes;
-        self.seen.retain(|key, at| !nodes.contains_key(key) && now.saturating_sub(*at) < MEMORY);
+        self.seen.retain(|key, at| !nodes.contains(key) && now.saturating_sub(*at) < MEMORY);
+    }
+
+    /// Whether one of these nodes could still pass for a stranger.
+    fn misses_one_of(&self, nodes: &[(u32, Ipv4Addr)]) -> bool {
+        nodes.is_empty() || nodes.iter().any(|node| !self.nodes.contains_key(node))
     }
 }
 
@@ -132,18 +137,19 @@ pub(super) fn remember(
     let netlink = Netlink::new()?;
     Ok(async move {
         let mut failed = 0u64;
+        let mut looked: Option<Instant> = None;
         loop {
-            match look(&netlink, &known, &orders, &facts, &own).await {
-                Ok(()) => {}
-                Err(error) => {
+            let is_due = looked.is_none_or(|at| at.elapsed() >= LOOK_EVERY);
+            if is_due || known.borrow().misses_one_of(&nodes(&facts)) {
+                looked = Some(Instant::now());
+                if let Err(error) = look(&netlink, &known, &orders, &facts, &own).await {
                     failed += 1;
                     if failed.is_power_of_two() {
                         tracing::warn!(failed, "{error}: the free voice asks those it knows");
                     }
                 }
             }
-            let nobody = known.borrow().nodes.is_empty();
-            tokio::time::sleep(if nobody { LOOK_FIRST } else { LOOK_EVERY }).await;
+            tokio::time::sleep(LOOK_FIRST).await;
         }
     })
 }
@@ -235,6 +241,21 @@ mod tests {
         let mut known = Known::default();
         known.meet(&facts, &own, 5);
         assert_eq!(known.to_ask(2), [host(50)]);
+    }
+
+    #[test]
+    fn a_node_that_was_taken_for_a_stranger_is_asked_no_more_once_it_joined() {
+        let facts = Box::new(Facts::new());
+        let mut known = Known::default();
+        known.learn(&[neighbour(PEER), neighbour(host(50))], Vec::new(), &nodes(&facts), 1);
+        assert_eq!(known.to_ask(2), [host(12), host(50)]);
+        facts.nodes[1].links[0].ifindex.set(2);
+        facts.nodes[1].links[0].address.set(packed(PEER.into()));
+        assert!(known.misses_one_of(&nodes(&facts)), "its hardware address passes for a stranger's");
+        known.meet(&facts, &Own::default(), 2);
+        assert_eq!(known.to_ask(2), [host(50)]);
+        known.learn(&[neighbour(PEER)], Vec::new(), &nodes(&facts), 3);
+        assert!(!known.misses_one_of(&nodes(&facts)) && !known.is_stranger([2, 0, 0, 0, 0, 12]));
     }
 
     #[test]

@@ -102,11 +102,13 @@ impl Sight {
     }
 
     /// By which voice this one sees strictly more than `other`, if it does. The group's own network comes first: who
-    /// reaches it serves, whatever else answers. What one of the two does not know tells nothing.
+    /// reaches it serves, whatever else answers. What one of the two does not know tells nothing, and neither does the
+    /// network to a node that misses nobody there: it reaches the other one, so that one's port is well.
     #[must_use]
     pub fn more_than(self, other: Self) -> Option<Voice> {
         let (ours, theirs) = (self.reach(), other.reach());
-        if ours != Reach::Unknown && theirs != Reach::Unknown && ours != theirs {
+        let more = if ours > theirs { self } else { other };
+        if ours != Reach::Unknown && theirs != Reach::Unknown && ours != theirs && more.doubt() {
             return (ours > theirs && !other.is_unasking()).then_some(Voice::Reach);
         }
         let (ours, theirs) = (self.pings()?, other.pings()?);
@@ -128,7 +130,7 @@ mod tests {
     const REACHES: [Reach; 4] = [Reach::Unknown, Reach::Deaf, Reach::Hears, Reach::Answered];
 
     fn sight(reach: Reach, pings: Option<u8>) -> Sight {
-        Sight::default().reaches(reach, true).pinging(pings)
+        Sight::default().reaches(reach, true).doubting(true).pinging(pings)
     }
 
     #[test]
@@ -165,9 +167,21 @@ mod tests {
 
     #[test]
     fn who_hears_others_and_knows_nobody_to_ask_does_not_lose() {
-        let unasking = Sight::default().reaches(Reach::Hears, false);
+        let unasking = Sight::default().reaches(Reach::Hears, false).doubting(true);
         assert_eq!(sight(Reach::Answered, None).more_than(unasking), None);
         assert_eq!(unasking.more_than(sight(Reach::Deaf, None)), Some(Voice::Reach));
+    }
+
+    #[test]
+    fn who_misses_nobody_here_reaches_the_other_and_gains_nothing_by_it() {
+        let (deaf, hears) = (sight(Reach::Deaf, Some(1)), sight(Reach::Hears, Some(1)));
+        for other in [deaf, hears] {
+            let healed = sight(Reach::Answered, Some(1)).doubting(false);
+            assert_eq!(healed.more_than(other), None);
+            assert_eq!(other.more_than(healed), None);
+            assert_eq!(healed.pinging(Some(2)).more_than(other), Some(Voice::Pings), "ping nodes still tell");
+            assert_eq!(other.more_than(healed.pinging(Some(0))), Some(Voice::Pings));
+        }
     }
 
     proptest! {

@@ -87,7 +87,8 @@ pub(super) fn run(world: &mut World, luck: &mut Luck) -> Result<(), String> {
 fn outsee(world: &mut World, drill: Drill, group: GroupId, owner: NodeId) -> Result<(), String> {
     let (less, more) = match drill {
         Drill::Deaf => {
-            (Sight::default().reaches(Reach::Deaf, true), Sight::default().reaches(Reach::Hears, true))
+            let reaches = |reach| Sight::default().reaches(reach, true).doubting(true);
+            (reaches(Reach::Deaf), reaches(Reach::Hears))
         }
         _ => (Sight::default().pinging(Some(0)), Sight::default().pinging(Some(1))),
     };

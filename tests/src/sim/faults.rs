@@ -255,7 +255,7 @@ fn sight(luck: &mut Luck) -> Sight {
         2 => Reach::Answered,
         _ => Reach::Unknown,
     };
-    Sight::default().pinging(pings).reaches(reach, luck.percent(80))
+    Sight::default().pinging(pings).reaches(reach, luck.percent(80)).doubting(luck.percent(80))
 }
 
 fn cut(cut: &mut [Vec<bool>], a: NodeId, b: NodeId) {

@@ -67,6 +67,8 @@ fn nothing_moves_when_the_standby_is_blind_or_both_are_or_one_does_not_know() {
         (reach(Reach::Deaf), none),
         (none, reach(Reach::Answered)),
         (Sight::default().reaches(Reach::Hears, false), reach(Reach::Answered)),
+        // The other node's port was healed this moment, and ours answered it.
+        (reach(Reach::Hears), reach(Reach::Answered).doubting(false)),
     ] {
         let mut net = Setup::pair().running();
         let mark = net.mark();

@@ -65,7 +65,7 @@ impl Driver<'_> {
             .filter(|node| watched.doubt.is_some_and(|doubt| doubt.missed >> node & 1 != 0))
             .map(|node| names.node(node as u64).to_owned())
             .collect();
-        let reach = watched.doubt.map(|doubt| doubt.reach(now).0);
+        let reach = watched.doubt.map(|doubt| doubt.reach().0);
         let (state, text) = match reach {
             Some(reach) => {
                 let who = match missed.as_slice() {

@@ -99,23 +99,57 @@ fn silence_is_said_after_three_rounds_and_an_answer_at_once() {
     let mut now = 1000 * MS;
     for round in 0..3 {
         assert_eq!(doubt.next_round(), now);
-        assert_eq!(doubt.reach(now).0, Reach::Unknown, "round {round}");
+        assert_eq!(doubt.found(now), Reach::Unknown, "round {round}");
         doubt.ask(true, now);
         now += 10 * MS;
     }
-    assert_eq!(doubt.reach(now - 1).0, Reach::Unknown);
-    assert_eq!(doubt.reach(now), (Reach::Deaf, true));
+    assert_eq!(doubt.found(now - 1), Reach::Unknown);
+    assert_eq!((doubt.found(now), doubt.asked), (Reach::Deaf, true));
     doubt.hear(999 * MS);
-    assert_eq!(doubt.reach(now).0, Reach::Deaf, "heard before the doubt");
+    assert_eq!(doubt.found(now), Reach::Deaf, "heard before the doubt");
     doubt.hear(now);
-    assert_eq!(doubt.reach(now).0, Reach::Hears);
+    assert_eq!(doubt.found(now), Reach::Hears);
     doubt.answer(now);
-    assert_eq!(doubt.reach(now).0, Reach::Answered);
+    assert_eq!(doubt.found(now), Reach::Answered);
 
     let mut doubt = Doubt::new(1000 * MS);
     doubt.ask(false, 1000 * MS);
     doubt.answer(1001 * MS);
-    assert_eq!(doubt.reach(1001 * MS), (Reach::Answered, false));
+    assert_eq!((doubt.found(1001 * MS), doubt.asked), (Reach::Answered, false));
+}
+
+#[test]
+fn who_found_silence_says_more_only_when_it_lasts() {
+    let settle = 50 * MS;
+    let mut doubt = Doubt::new(1000 * MS);
+    for round in 0..3 {
+        doubt.ask(true, (1000 + 10 * round) * MS);
+    }
+    assert_eq!(doubt.conclude(settle, 1029 * MS), None);
+    assert_eq!(doubt.conclude(settle, 1030 * MS), Some(Reach::Deaf));
+    doubt.answer(1031 * MS);
+    assert_eq!(doubt.conclude(settle, 1031 * MS), None, "it was cut off a moment ago");
+    assert_eq!(doubt.conclude(settle, 1080 * MS), None);
+    assert_eq!(doubt.conclude(settle, 1081 * MS), Some(Reach::Answered));
+    // Less is said at once.
+    for round in 0..3 {
+        doubt.ask(true, (1100 + round) * MS);
+    }
+    assert_eq!(doubt.conclude(settle, 1103 * MS), Some(Reach::Deaf));
+    // An answer that did not go on is none.
+    doubt.answer(1104 * MS);
+    assert_eq!(doubt.conclude(settle, 1104 * MS), None);
+    for round in 0..3 {
+        doubt.ask(true, (1110 + round) * MS);
+    }
+    assert_eq!(doubt.conclude(settle, 1140 * MS), None);
+    doubt.answer(1141 * MS);
+    assert_eq!(doubt.conclude(settle, 1160 * MS), None, "counted from its own beginning");
+    // A first answer is said at once.
+    let mut doubt = Doubt::new(1000 * MS);
+    doubt.ask(true, 1000 * MS);
+    doubt.answer(1001 * MS);
+    assert_eq!(doubt.conclude(settle, 1001 * MS), Some(Reach::Answered));
 }
 
 #[test]
@@ -124,7 +158,7 @@ fn an_answer_counts_for_three_rounds() {
     doubt.ask(true, 1000 * MS);
     doubt.answer(1001 * MS);
     let mut rounds = 0;
-    while doubt.reach(doubt.next_round()).0 == Reach::Answered {
+    while doubt.found(doubt.next_round()) == Reach::Answered {
         doubt.ask(true, doubt.next_round());
         rounds += 1;
     }
@@ -158,11 +192,11 @@ fn a_node_that_answers_here_counts_when_it_answered_since_the_doubt() {
     let (orders, facts) = tables(100 * MS);
     let mut doubt = Doubt::new(105 * MS);
     doubt.answer(ground().answered_by_node(&facts));
-    assert_eq!(doubt.reach(105 * MS).0, Reach::Unknown, "before it fell silent");
+    assert_eq!(doubt.found(105 * MS), Reach::Unknown, "before it fell silent");
     heard(&orders, &facts, 1, 107 * MS);
     doubt.answer(ground().answered_by_node(&facts));
-    assert_eq!(doubt.reach(107 * MS).0, Reach::Unknown, "by another path");
+    assert_eq!(doubt.found(107 * MS), Reach::Unknown, "by another path");
     heard(&orders, &facts, 0, 107 * MS);
     doubt.answer(ground().answered_by_node(&facts));
-    assert_eq!(doubt.reach(107 * MS).0, Reach::Answered);
+    assert_eq!(doubt.found(107 * MS), Reach::Answered);
 }
