@@ -3,13 +3,15 @@
 //!
 //! The kernel programs stamp what they do (heard, verdict, gate); the agent stamps what it does, into its recording; the client
 //! stamps its requests. All nodes are on one machine, so all stamps are of one clock. Several agents can be measured in turns,
-//! to see what a change brings.
+//! to see what a change brings, under each condition.
 
+mod report;
 mod steps;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddrV4;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,7 +20,7 @@ use clap::{Args, ValueEnum};
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 use xbeat::record::{Line, Stamp};
-use xbeat_tests::client::{Client, Record};
+use xbeat_tests::client::Client;
 use xbeat_tests::files::Files;
 use xbeat_tests::host::Host;
 use xbeat_tests::lan::{Lan, VIP, Wiring};
@@ -27,8 +29,11 @@ use xbeat_tests::stage::NODES;
 use xbeat_tests::wait::{self, eventually, pause};
 use xbeat_tests::{clock, host};
 
-use crate::figures::{self, Spread, three};
+use crate::compare::case::{Condition, under};
+use crate::compare::chosen;
 use crate::file::{self, Header};
+pub(crate) use report::{AfterDeadline, Series, Step, Waterfall};
+use steps::Played;
 pub(crate) use steps::{Moment, Run, WAITED_FOR};
 
 /// Where the time of a failover goes, step by step
@@ -52,6 +57,9 @@ pub(crate) struct WaterfallArgs {
     /// Only this kind
     #[arg(long, value_enum)]
     only: Option<Kind>,
+    /// Under these conditions
+    #[arg(long, value_enum, value_name = "CONDITION", value_delimiter = ',', default_value = "quiet")]
+    conditions: Vec<Condition>,
     /// Also write the figures to FILE, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -78,19 +86,14 @@ impl Kind {
     }
 }
 
-/// The figures in the JSON file.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Waterfall {
-    pub(crate) keepalive: String,
-    pub(crate) deadtime: String,
-    pub(crate) request_period_us: u64,
-    /// In the order of measuring; the last is the one of this tree.
-    pub(crate) agents: Vec<String>,
-    pub(crate) runs: Vec<Run>,
-}
-
 /// Far more than anything here takes.
 const LIMIT: Duration = Duration::from_secs(60);
+
+/// How long everything runs under the condition before the fault. What the status commands left to do is over then.
+const BEFORE: Duration = Duration::from_millis(300);
+
+/// How long it goes on after the other node serves: its last steps are taken by then.
+const AFTER: Duration = Duration::from_millis(100);
 
 /// Runs before the network and its agents are made anew: the recordings stay short.
 const RUNS_PER_NETWORK: usize = 10;
@@ -100,32 +103,36 @@ pub(crate) fn run(arguments: &WaterfallArgs) -> Result<()> {
     wait::catch_interrupts()?;
     let header = Header::new("waterfall");
     let agents = agents(&arguments.also)?;
-    let mut figures = Waterfall {
-        keepalive: arguments.keepalive.clone(),
-        deadtime: arguments.deadtime.clone(),
-        request_period_us: arguments.period,
-        agents: agents.iter().map(|(name, _)| name.clone()).collect(),
-        runs: Vec::new(),
-    };
-    let kinds: Vec<Kind> =
-        Kind::ALL.into_iter().filter(|kind| arguments.only.is_none_or(|only| only == *kind)).collect();
+    let names = agents.iter().map(|(name, _)| name.clone()).collect();
+    let mut figures = Waterfall::new(&arguments.keepalive, &arguments.deadtime, arguments.period, names);
+    let cases = cases(arguments);
     let mut left = arguments.runs;
     while left > 0 {
         let number = left.min(RUNS_PER_NETWORK);
-        for (name, binary) in &agents {
-            for &kind in &kinds {
-                eprintln!("{} of {} to go: {number} by {name}, {}", left, arguments.runs, kind.name());
-                let runs = measure(arguments, binary, kind, number)
-                    .with_context(|| format!("{name}, {}", kind.name()))?;
-                figures.runs.extend(runs.into_iter().map(|run| Run { agent: name.clone(), ..run }));
+        for &(condition, kind) in &cases {
+            for (agent, binary) in &agents {
+                let series = Series { agent, kind, condition };
+                eprintln!("{left} of {} to go: {number} by {series}", arguments.runs);
+                let runs = measure(arguments, binary, series, number).with_context(|| series.to_string())?;
+                if runs.len() < number {
+                    eprintln!("{} of them left out: a stamp is missing", number - runs.len());
+                }
+                figures.add(series, number, runs);
             }
         }
         left -= number;
         file::save(arguments.json.as_deref(), &header, &figures)?;
     }
     println!("{}", header.machine);
-    print(&figures);
+    print!("{}", figures.text());
     Ok(())
+}
+
+/// The kinds that were asked for, under each condition that was.
+fn cases(arguments: &WaterfallArgs) -> Vec<(Condition, Kind)> {
+    let conditions = chosen(&arguments.conditions, &Condition::ALL);
+    let kinds = chosen(arguments.only.as_slice(), &Kind::ALL);
+    conditions.iter().flat_map(|&condition| kinds.iter().map(move |&kind| (condition, kind))).collect()
 }
 
 /// Names and programs of those to measure.
@@ -196,34 +203,52 @@ impl Scene {
             self.client.answerer() == Some(owner) && self.hosts.iter().enumerate().all(rests)
         })
     }
-}
 
-fn measure(arguments: &WaterfallArgs, binary: &Path, kind: Kind, number: usize) -> Result<Vec<Run>> {
-    let directory = tempfile::tempdir()?;
-    let mut scene = Scene::new(arguments, binary, directory.path())?;
-    let mut owner = 0;
-    let mut times = Vec::new();
-    for _ in 0..number {
-        scene.settles_on(owner).with_context(|| scene.logs())?;
-        // What the status commands left to do is over.
-        pause(Duration::from_millis(300))?;
+    /// Deadtime as the agents have it, ns.
+    fn deadtime_ns(&self) -> Result<u64> {
+        let status = self.hosts[0].status()?;
+        let link = status.links.first().context("the status shows no link")?;
+        Ok(link.deadtime_us * 1000)
+    }
+
+    /// Lets the address move away from `owner` and waits until the other node has served for a while; in which time that was.
+    fn move_from(&mut self, owner: usize, kind: Kind) -> Result<Range<u64>> {
+        pause(BEFORE)?;
         let from = clock::now();
         match kind {
             Kind::Silent => {
                 // A machine without power does nothing; all nodes share the processors of this one.
-                scene.hosts[owner].agent()?.signal(Signal::SIGSTOP)?;
-                scene.lan.silence(owner)?;
+                self.hosts[owner].agent()?.signal(Signal::SIGSTOP)?;
+                self.lan.silence(owner)?;
             }
-            Kind::HandOver => drop(scene.hosts[owner].command(&["standby"])?.ok()?),
+            Kind::HandOver => drop(self.hosts[owner].command(&["standby"])?.ok()?),
         }
-        let heir = 1 - owner;
-        eventually(LIMIT, "the other node serves", || scene.client.answerer() == Some(heir))?;
-        pause(Duration::from_millis(100))?;
-        times.push((owner, from, clock::now()));
-        if kind == Kind::Silent {
-            scene.lan.heal(owner)?;
-            scene.hosts[owner].agent()?.signal(Signal::SIGCONT)?;
+        eventually(LIMIT, "the other node serves", || self.client.answerer() == Some(1 - owner))?;
+        pause(AFTER)?;
+        Ok(from..clock::now())
+    }
+
+    /// `owner`, which fell silent, is there again.
+    fn revive(&mut self, owner: usize) -> Result<()> {
+        self.lan.heal(owner)?;
+        self.hosts[owner].agent()?.signal(Signal::SIGCONT)
+    }
+}
+
+/// Plays `number` failovers in one network. Those with a stamp missing are left out.
+fn measure(arguments: &WaterfallArgs, binary: &Path, series: Series<'_>, number: usize) -> Result<Vec<Run>> {
+    let directory = tempfile::tempdir()?;
+    let mut scene = Scene::new(arguments, binary, directory.path())?;
+    let mut owner = 0;
+    let mut played = Vec::new();
+    for _ in 0..number {
+        scene.settles_on(owner).with_context(|| scene.logs())?;
+        let (heir, deadtime_ns) = (1 - owner, scene.deadtime_ns()?);
+        let time = under(series.condition, || scene.move_from(owner, series.kind))?;
+        if series.kind == Kind::Silent {
+            scene.revive(owner)?;
         }
+        played.push(Played { kind: series.kind, condition: series.condition, heir, deadtime_ns, time });
         owner = heir;
     }
     let Scene { mut hosts, client, recordings, lan } = scene;
@@ -234,21 +259,11 @@ fn measure(arguments: &WaterfallArgs, binary: &Path, kind: Kind, number: usize) 
     }
     drop((hosts, lan));
     let stamps = [stamps(&recordings[0])?, stamps(&recordings[1])?];
-    Ok(times
-        .into_iter()
-        .filter_map(|(owner, from, to)| steps(kind, owner, from..to, &stamps, &record))
-        .collect())
-}
-
-fn steps(
-    kind: Kind,
-    owner: usize,
-    time: std::ops::Range<u64>,
-    stamps: &[Vec<(u64, Stamp)>; 2],
-    record: &Record,
-) -> Option<Run> {
-    let (old, new) = (&stamps[owner], &stamps[1 - owner]);
-    Run::of(kind, 1 - owner, time, (old, new), &record.requests)
+    let run = |played: Played| {
+        let (old, new) = (&stamps[1 - played.heir], &stamps[played.heir]);
+        Some(Run { agent: series.agent.to_owned(), ..Run::of(&played, (old, new), &record.requests)? })
+    };
+    Ok(played.into_iter().filter_map(run).collect())
 }
 
 /// The stamps of a recording, in order.
@@ -261,71 +276,4 @@ fn stamps(recording: &Path) -> Result<Vec<(u64, Stamp)>> {
         }
     }
     Ok(stamps)
-}
-
-/// The figures of one step, over all runs of one agent and kind.
-pub(crate) struct Step {
-    pub(crate) moment: Moment,
-    /// Since the beginning of the outage, us.
-    pub(crate) at_us: Spread<f64>,
-}
-
-impl Waterfall {
-    /// The runs of one agent and kind.
-    pub(crate) fn of<'a>(&'a self, agent: &'a str, kind: Kind) -> impl Iterator<Item = &'a Run> + Clone {
-        self.runs.iter().filter(move |run| run.agent == agent && run.kind == kind)
-    }
-
-    /// Their steps, in the order in which they happen.
-    pub(crate) fn steps(&self, agent: &str, kind: Kind) -> Vec<Step> {
-        let step = |&moment: &Moment| {
-            let times = self.of(agent, kind).filter_map(|run| run.at(moment));
-            Some(Step { moment, at_us: Spread::of(times)? })
-        };
-        let mut steps: Vec<Step> = Moment::ALL.iter().filter_map(step).collect();
-        steps.sort_by(|a, b| a.at_us.median.total_cmp(&b.at_us.median));
-        steps
-    }
-
-    /// From the open gate to `moment`, us.
-    pub(crate) fn since_opened(&self, agent: &str, kind: Kind, moment: Moment) -> Option<Spread<f64>> {
-        Spread::of(self.of(agent, kind).filter_map(|run| run.since_opened(moment)))
-    }
-
-    /// The outages of one agent and kind, us.
-    pub(crate) fn outages(&self, agent: &str, kind: Kind) -> Option<Spread<f64>> {
-        Spread::of(self.of(agent, kind).map(|run| run.outage_us))
-    }
-}
-
-fn print(figures: &Waterfall) {
-    for kind in Kind::ALL {
-        for agent in &figures.agents {
-            let Some(outage) = figures.outages(agent, kind) else { continue };
-            let runs = figures.of(agent, kind).count();
-            println!(
-                "\n{}, {agent}, {runs} runs: times since the last answered request was sent, us",
-                kind.name()
-            );
-            println!("{:<52} {:>9} {:>9} {:>9} {:>9}", "", "min", "median", "p99", "max");
-            let row = |what: &str, Spread { min, median, p99, max }: Spread<f64>| {
-                let [min, median, p99, max] = [min, median, p99, max].map(three);
-                println!("{what:<52} {min:>9} {median:>9} {p99:>9} {max:>9}");
-            };
-            for step in figures.steps(agent, kind) {
-                row(step.moment.says(), step.at_us);
-            }
-            row("outage", outage);
-            for (moment, says) in WAITED_FOR {
-                if let Some(spread) = figures.since_opened(agent, kind, moment) {
-                    row(says, spread);
-                }
-            }
-            let median = figures::median(figures.of(agent, kind).map(|run| run.client_pause_us));
-            println!(
-                "the client stood still for {} us at most, in the middle run",
-                three(median.unwrap_or(0.0))
-            );
-        }
-    }
 }

@@ -65,10 +65,11 @@ impl Fault {
 }
 
 /// What else takes the processors while the fault is played.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Condition {
     /// Nothing of ours
+    #[default]
     Quiet,
     /// Two ordinary hogs per processor
     Busy,

@@ -11,7 +11,7 @@ use crate::compare::Described;
 const STYLE: &str = include_str!("report.css");
 
 /// What a stranger has to know.
-const WORDS: [(&str, &str); 17] = [
+const WORDS: [(&str, &str); 18] = [
     (
         "virtual address, VIP",
         "An IP address that belongs to a service, not to a machine. At any moment one node answers for it.",
@@ -34,6 +34,7 @@ const WORDS: [(&str, &str); 17] = [
         "The small frame by which nodes tell each other that they live, and the time between two.",
     ),
     ("deadtime", "Silence after which a node is declared dead."),
+    ("deadline", "The end of that silence: deadtime after the last frame that was heard of the node."),
     ("false alarm, false failover", "The address moved although nothing happened to its owner."),
     (
         "median, p99, maximum",

@@ -62,7 +62,7 @@ fn comparison() -> Value {
 }
 
 fn waterfall() -> Value {
-    let run = |agent: &str, kind: &str, moments: Value, outage: f64| {
+    let run = |agent: &str, kind: &str, moments: &Value, outage: f64| {
         let requests: Vec<Value> = (-3..30)
             .map(|slot| {
                 let at = f64::from(slot) * 50.0;
@@ -101,15 +101,23 @@ fn waterfall() -> Value {
         ["asked", 450.0],
         ["answered", 490.0]
     ]);
-    let runs = [
-        run("before", "silent", silent.clone(), 600.0),
-        run("xbeat", "silent", silent, 550.0),
-        run("xbeat", "hand-over", moved, 450.0),
-    ];
+    let under = |condition: &str, mut run: Value, late: Option<f64>| {
+        let more = json!({"condition": condition, "verdict_after_deadline_us": late});
+        run.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        run
+    };
+    // As a file of old has it, and as one of today does.
+    let mut runs = vec![run("before", "silent", &silent, 600.0), run("xbeat", "silent", &silent, 550.0)];
+    runs.push(under("quiet", run("xbeat", "hand-over", &moved, 450.0), None));
+    for late in [180.0, 240.0, 2100.0] {
+        runs.push(under("realtime", run("xbeat", "silent", &silent, 580.0), Some(late)));
+    }
+    let left_out = json!([{"agent": "xbeat", "kind": "silent", "condition": "realtime", "runs": 1}]);
     file(
         "waterfall",
         &json!({
-            "keepalive": "1ms", "deadtime": "3ms", "request_period_us": 50, "agents": ["before", "xbeat"], "runs": runs
+            "keepalive": "1ms", "deadtime": "3ms", "request_period_us": 50, "agents": ["before", "xbeat"], "runs": runs,
+            "left_out": left_out
         }),
     )
 }
@@ -208,18 +216,41 @@ fn the_page_stands_alone_and_names_every_command() {
     assert!(page.contains("apt-get install ucarp"));
 }
 
-#[test]
-fn the_document_gets_the_same_tables() {
+/// What becomes of a document with the marks of `measurement` when `file` is put into it.
+fn document(measurement: &str, file: &Value) -> String {
     let dir = tempfile::tempdir().unwrap();
     let (figures, document) = (dir.path().join("f.json"), dir.path().join("benchmarks.md"));
-    fs::write(&figures, comparison().to_string()).unwrap();
-    fs::write(&document, "before\n<!-- figures: compare -->\n<!-- end of figures -->\nafter\n").unwrap();
+    fs::write(&figures, file.to_string()).unwrap();
+    let marks = format!("before\n<!-- figures: {measurement} -->\n<!-- end of figures -->\nafter\n");
+    fs::write(&document, marks).unwrap();
     let html = dir.path().join("report.html");
     run(&ReportArgs { files: vec![figures], html, document: Some(document.clone()) }).unwrap();
-    let text = fs::read_to_string(document).unwrap();
+    fs::read_to_string(document).unwrap()
+}
+
+#[test]
+fn the_document_gets_the_same_tables() {
+    let text = document("compare", &comparison());
     assert!(text.contains("| system | silent | kill |\n| --- | ---: | ---: |\n"), "{text}");
     assert!(text.contains("| keepalived | 24.00 / 24.90 | 24.00 / 24.90 (2: 1) |"), "{text}");
     assert!(text.starts_with("before\n") && text.ends_with("after\n"), "{text}");
+}
+
+#[test]
+fn a_verdict_after_the_deadline_is_told_where_it_was_measured() {
+    let told = "verdict after the deadline (kernel); of 4 runs within 2 ms: 2";
+    let text = document("waterfall", &waterfall());
+    assert!(text.contains(&format!("| {told} | 180 | 240 | 2100 | 2100 |  |\n")), "{text}");
+    assert_eq!(text.matches("after the deadline").count(), 1, "files of old do not tell: {text}");
+    assert!(
+        text.contains("A silent owner, realtime: 3 runs (1 more left out: a stamp is missing)"),
+        "{text}"
+    );
+    assert!(text.contains("A silent owner, quiet, before: 1 runs, times"), "{text}");
+    let (_dir, page) = report();
+    let found =
+        "verdict stands 240 us after the deadline (median), 2100 us at most; of 4 runs within 2 ms: 2.";
+    assert!(page.contains(told) && page.contains(found));
 }
 
 #[test]

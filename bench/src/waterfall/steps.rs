@@ -7,6 +7,7 @@ use xbeat::record::Stamp;
 use xbeat_tests::outage::Request;
 
 use super::Kind;
+use crate::compare::case::Condition;
 
 /// A moment of a failover.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -71,16 +72,34 @@ impl Moment {
     }
 }
 
+/// One failover as it was played.
+pub(super) struct Played {
+    pub(super) kind: Kind,
+    pub(super) condition: Condition,
+    /// The node that got the address.
+    pub(super) heir: usize,
+    /// Deadtime of the agents.
+    pub(super) deadtime_ns: u64,
+    /// From before the fault until the last step was taken.
+    pub(super) time: Range<u64>,
+}
+
 /// One failover. Times in microseconds since the last request that the old owner answered was sent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Run {
     #[serde(default)]
     pub(crate) agent: String,
     pub(crate) kind: Kind,
+    #[serde(default)]
+    pub(crate) condition: Condition,
     /// In the order of time.
     pub(crate) moments: Vec<(Moment, f64)>,
     /// From there to when the first request that the new owner answered was sent.
     pub(crate) outage_us: f64,
+    /// From the deadline, which is deadtime after the last frame of the old owner, to the kernel's verdict, both by the kernel's
+    /// own stamps. `None` where nobody fell silent.
+    #[serde(default)]
+    pub(crate) verdict_after_deadline_us: Option<f64>,
     pub(crate) lost: usize,
     /// The longest time between two requests meanwhile: the outage is not known more exactly.
     pub(crate) client_pause_us: f64,
@@ -107,15 +126,10 @@ const NEAR: u64 = 1_000_000;
 type Stamps = [(u64, Stamp)];
 
 impl Run {
-    /// The failover in `time` to node `heir`: stamps of the old owner and the new one, requests of the client. `None` where a
-    /// stamp is missing.
-    pub(super) fn of(
-        kind: Kind,
-        heir: usize,
-        time: Range<u64>,
-        (old, new): (&Stamps, &Stamps),
-        requests: &[Request],
-    ) -> Option<Self> {
+    /// The failover that was `played`: stamps of the old owner and the new one, requests of the client. `None` where a stamp is
+    /// missing.
+    pub(super) fn of(played: &Played, (old, new): (&Stamps, &Stamps), requests: &[Request]) -> Option<Self> {
+        let &Played { kind, condition, heir, deadtime_ns, ref time } = played;
         let first = requests.iter().position(|request| {
             time.contains(&request.sent) && request.answer.is_some_and(|answer| answer.by == heir)
         })?;
@@ -141,10 +155,12 @@ impl Run {
             all.map(|(at, _)| *at).min_by_key(|at| at.abs_diff(to))
         };
         let mut moments = vec![(Moment::Opened, opened.0), (Moment::Woken, woken)];
+        let mut verdict_after_deadline_us = None;
         let added = match kind {
             Kind::Silent => {
                 let (stamped, heard) = verdict?;
                 moments.extend([(Moment::Heard, heard), (Moment::Verdict, stamped)]);
+                verdict_after_deadline_us = Some(us_between(heard + deadtime_ns, stamped));
                 opened.0
             }
             Kind::HandOver => {
@@ -162,7 +178,7 @@ impl Run {
         ));
         moments.extend([(Moment::Asked, asked), (Moment::Answered, requests[first].answer?.at)]);
         moments.sort_by_key(|&(_, at)| at);
-        let us = |at: u64| (at as f64 - begin as f64) / 1e3;
+        let us = |at: u64| us_between(begin, at);
         let shown = &requests[before.saturating_sub(AROUND)..(first + AROUND).min(requests.len())];
         // After a stall of the machine the next one may be far away.
         let near = begin.saturating_sub(NEAR)..asked + NEAR;
@@ -175,8 +191,10 @@ impl Run {
         Some(Self {
             agent: String::new(),
             kind,
+            condition,
             moments: moments.into_iter().map(|(moment, at)| (moment, us(at))).collect(),
             outage_us: us(asked),
+            verdict_after_deadline_us,
             lost: first - before - 1,
             client_pause_us: pause.unwrap_or(0) as f64 / 1e3,
             requests: shown.map(asked_at).collect(),
@@ -192,6 +210,11 @@ impl Run {
     pub(crate) fn since_opened(&self, moment: Moment) -> Option<f64> {
         Some(self.at(moment)? - self.at(Moment::Opened)?)
     }
+}
+
+/// The time between two stamps, us; negative if `to` was before `from`.
+fn us_between(from: u64, to: u64) -> f64 {
+    (to as f64 - from as f64) / 1e3
 }
 
 #[cfg(test)]
@@ -210,6 +233,22 @@ mod tests {
         picture.chars().enumerate().map(request).collect()
     }
 
+    /// To node `heir`, with a deadtime of 2.5 us.
+    fn played(kind: Kind, heir: usize, time: Range<u64>) -> Played {
+        Played { kind, condition: Condition::Busy, heir, deadtime_ns: 2500, time }
+    }
+
+    /// What the second node stamps when it was silent from `heard` on and declared dead at `stamped`.
+    fn silence(heard: u64, stamped: u64) -> [(u64, Stamp); 5] {
+        [
+            (stamped + 100, Stamp::Verdict { node: 0, stamped, heard }),
+            (stamped + 200, Stamp::Woken { group: 0 }),
+            (stamped + 300, Stamp::Opened { group: 0, stamped: stamped + 10 }),
+            (stamped + 400, Stamp::Added { group: 0 }),
+            (stamped + 500, Stamp::Announced { group: 0 }),
+        ]
+    }
+
     #[test]
     fn the_steps_of_a_silence_are_counted_from_the_last_answered_request() {
         let new = [
@@ -220,7 +259,9 @@ mod tests {
             (5000, Stamp::Added { group: 0 }),
             (5100, Stamp::Announced { group: 0 }),
         ];
-        let run = Run::of(Kind::Silent, 1, 1000..9000, (&[], &new), &requests("00----11")).unwrap();
+        let played = played(Kind::Silent, 1, 1000..9000);
+        let run = Run::of(&played, (&[], &new), &requests("00----11")).unwrap();
+        assert_eq!((run.kind, run.condition), (Kind::Silent, Condition::Busy));
         assert_eq!((run.outage_us, run.lost, run.client_pause_us), (5.0, 4, 1.0));
         let expected = [
             (Moment::Heard, 0.2),
@@ -239,9 +280,36 @@ mod tests {
     }
 
     #[test]
+    fn a_verdict_is_late_by_the_time_since_deadtime_after_the_last_frame() {
+        let late = |heard, stamped| {
+            let played = played(Kind::Silent, 1, 1000..9000);
+            let run = Run::of(&played, (&[], &silence(heard, stamped)), &requests("00----11")).unwrap();
+            run.verdict_after_deadline_us
+        };
+        assert_eq!(late(1200, 4000), Some(0.3), "2.8 us after the frame");
+        assert_eq!(late(400, 4000), Some(1.1), "the last answer is no frame");
+        assert_eq!(late(1500, 4000), Some(0.0));
+        assert_eq!(late(1700, 4000), Some(-0.2), "what is too early is not hidden");
+    }
+
+    #[test]
+    fn a_hand_over_has_no_deadline() {
+        let old = [(2000, Stamp::Removed { group: 0 }), (2100, Stamp::Said)];
+        let new = [
+            (2300, Stamp::Opened { group: 0, stamped: 2200 }),
+            (2400, Stamp::Added { group: 0 }),
+            (2500, Stamp::Announced { group: 0 }),
+        ];
+        let played = played(Kind::HandOver, 1, 1000..9000);
+        let run = Run::of(&played, (&old, &new), &requests("00-11")).unwrap();
+        assert_eq!(run.verdict_after_deadline_us, None);
+    }
+
+    #[test]
     fn a_run_without_its_stamps_is_none() {
         let requests = requests("00----11");
-        assert_eq!(Run::of(Kind::Silent, 1, 0..9000, (&[], &[]), &requests), None);
-        assert_eq!(Run::of(Kind::HandOver, 0, 5000..9000, (&[], &[]), &requests), None, "nobody took over");
+        let run = |kind, heir, time| Run::of(&played(kind, heir, time), (&[], &[]), &requests);
+        assert_eq!(run(Kind::Silent, 1, 0..9000), None);
+        assert_eq!(run(Kind::HandOver, 0, 5000..9000), None, "nobody took over");
     }
 }
