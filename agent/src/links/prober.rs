@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use reflex::letter::{self, Letter, Piece};
 use reflex::node::{self, Desk, Probe};
-use reflex::{CLAIMS_PER_FRAME, Event, Facts, Orders};
+use reflex::{CLAIMS_PER_FRAME, Event, Facts, Orders, watch};
 use tokio::sync::mpsc;
 
 use super::rhythm::{Doubt, Rhythm};
@@ -381,12 +381,17 @@ fn run(sender: &Mutex<Sender>, shared: &Shared, targets: Option<usize>) {
         sender.round();
         let (deadtime, grace) = (sender.orders.deadtime.get(), sender.orders.grace.get());
         let in_doubt = sender.is_in_doubt(now) || in_doubt;
+        let next = {
+            let mut rhythm = shared.rhythm();
+            rhythm.sent(now);
+            rhythm.due
+        };
+        let lacks = watch::lacks_a_question(&sender.orders, &sender.facts, next);
         drop(sender);
         if now >= due {
             shared.late_max.fetch_max(now - due, Ordering::Relaxed);
         }
-        shared.rhythm().sent(now);
-        doubt.asked(now, in_doubt, deadtime, grace);
+        doubt.asked(now, in_doubt, lacks, deadtime, grace);
     }
 }
 

@@ -37,13 +37,14 @@ pub(super) struct Doubt {
 }
 
 impl Doubt {
-    /// A round was sent at `now`. One burst per deadtime, its questions as far apart as they must be to count.
-    pub(super) fn asked(&mut self, now: u64, in_doubt: bool, deadtime: u64, grace: u64) {
+    /// A round was sent at `now`. One burst per deadtime, its questions as far apart as they must be to count; and one
+    /// question where a verdict `lacks` it.
+    pub(super) fn asked(&mut self, now: u64, in_doubt: bool, lacks: bool, deadtime: u64, grace: u64) {
         let may_begin = self.begun.is_none_or(|begun| now.saturating_sub(begun) >= deadtime);
         if in_doubt && may_begin {
             (self.begun, self.left) = (Some(now), watch::UNANSWERED);
         }
-        self.due = (self.left > 0).then(|| now + grace);
+        self.due = (self.left > 0 || lacks).then(|| now + grace);
         self.left = self.left.saturating_sub(1);
     }
 }
@@ -119,22 +120,31 @@ mod tests {
     }
 
     #[test]
+    fn the_question_that_a_verdict_lacks_is_asked_a_grace_later() {
+        let mut doubt = Doubt::default();
+        doubt.asked(1000, false, true, 100, 5);
+        assert_eq!(doubt.due, Some(1005));
+        doubt.asked(1005, false, false, 100, 5);
+        assert_eq!(doubt.due, None);
+    }
+
+    #[test]
     fn doubt_asks_three_times_a_grace_apart_and_once_per_deadtime() {
         let mut doubt = Doubt::default();
-        doubt.asked(1000, false, 100, 5);
+        doubt.asked(1000, false, false, 100, 5);
         assert_eq!(doubt.due, None);
         let mut times = Vec::new();
         let mut now = 1000;
-        doubt.asked(now, true, 100, 5);
+        doubt.asked(now, true, false, 100, 5);
         while let Some(due) = doubt.due {
             times.push(due);
             now = due;
-            doubt.asked(now, true, 100, 5);
+            doubt.asked(now, true, false, 100, 5);
         }
         assert_eq!(times, [1005, 1010, 1015]);
-        doubt.asked(1099, true, 100, 5);
+        doubt.asked(1099, true, false, 100, 5);
         assert_eq!(doubt.due, None, "not again within deadtime");
-        doubt.asked(1100, true, 100, 5);
+        doubt.asked(1100, true, false, 100, 5);
         assert_eq!(doubt.due, Some(1105));
     }
 }

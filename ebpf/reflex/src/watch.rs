@@ -10,10 +10,10 @@
 //! bears no witness: it does not keep a node alive that is silent on the others, and proves nothing by itself. A watcher
 //! that can send by no link asks nobody, and declares nobody dead; the agent is told by [`is_cut_off`].
 
-use crate::LINKS_MAX;
 use crate::gate;
 use crate::layout::{Facts, LinkFacts, LinkOrders, NodeOrders, Orders, at};
 use crate::verdict::{Event, EventKind, Sink};
+use crate::{LINKS_MAX, NODES_MAX};
 
 /// Unanswered probes that make a verdict, where deadtime allows as many.
 pub const UNANSWERED: u64 = 3;
@@ -154,6 +154,28 @@ fn is_unanswered(orders: &Orders, link: u8, sent: &LinkOrders, facts: &LinkFacts
         asked = asked.saturating_sub(1);
     }
     asked.saturating_sub(facts.asked_when_heard.get()) >= orders.unanswered_min_of(link)
+}
+
+/// Whether a node is silent that lacks one question more, and the next one, at `next`, would be out too late to count when
+/// its deadtime is over. Nobody lacks one while everything is answered: two must be unanswered for that. Links with times of
+/// their own, which are cables, ask by themselves.
+#[must_use]
+pub fn lacks_a_question(orders: &Orders, facts: &Facts, next: u64) -> bool {
+    let lacks = |node: usize, link: u8| {
+        let (sent, heard) =
+            (&at!(at!(orders.nodes, node).links, link), &at!(at!(facts.nodes, node).links, link));
+        let unanswered = sent.asked.get().saturating_sub(heard.asked_when_heard.get());
+        at!(orders.links, link).deadtime.get() == 0
+            && unanswered + 1 == UNANSWERED
+            && unanswered + 1 == orders.unanswered_min_of(link)
+            && next.saturating_add(orders.grace_of(link))
+                > heard.heard_at.get().saturating_add(orders.deadtime_of(link))
+    };
+    let lives = |node: &usize| {
+        let found = at!(facts.nodes, *node);
+        found.session.get() != 0 && found.dead_at.get() == 0
+    };
+    (0..NODES_MAX).filter(lives).any(|node| (0..LINKS_MAX as u8).any(|link| lacks(node, link)))
 }
 
 #[cfg(test)]

@@ -54,6 +54,27 @@ const SILENT: Link =
 const CUT_OFF: Link = Link { asked: 10, failed: 3, ..SILENT };
 
 #[test]
+fn a_verdict_lacks_a_question_only_when_the_next_one_comes_too_late() {
+    // Heard at 10 ms, asked at 11 and 12 ms: a third question at 13 ms would count at 13.25 ms, and deadtime is over at 13.
+    let two = Link { asked: 12, asked_at: 12 * MS, ..SILENT };
+    for (name, link, next, lacks) in [
+        ("too late by the grace", two, 13 * MS, true),
+        ("just in time", two, 13 * MS - GRACE, false),
+        ("one unanswered, as in peace", Link { asked: 11, ..two }, 13 * MS, false),
+        ("enough", SILENT, 14 * MS, false),
+        ("not in use", Link::default(), 13 * MS, false),
+    ] {
+        let tables = watching(&[link]);
+        assert_eq!(lacks_a_question(&tables.orders, &tables.facts, next), lacks, "{name}");
+        tables.orders.links[0].deadtime.set(3 * MS);
+        assert!(!lacks_a_question(&tables.orders, &tables.facts, next), "{name}: a cable");
+    }
+    let tables = watching(&[two]);
+    tables.facts.nodes[1].dead_at.set(1);
+    assert!(!lacks_a_question(&tables.orders, &tables.facts, 13 * MS), "dead already");
+}
+
+#[test]
 fn verdicts() {
     let unused = Link::default();
     let due = 13 * MS + GRACE;
