@@ -41,39 +41,39 @@ impl Observer {
     /// after each input, because what the election orders changes the tables.
     ///
     /// One input is one look at a node: who it is first, then what it claims, so that claims are never older than
-    /// the view that they come with.
+    /// the view that they come with. A gate comes before the claim that has opened it: an heir that heard of the
+    /// resignation alone would let the addresses go, and take them up again.
     pub(super) fn next(&mut self, orders: &Orders, facts: &Facts, now: u64) -> Option<Input> {
         let own = orders.own.get() as usize;
         let others = (0..self.nodes.len()).filter(|&index| index != own);
-        for index in others {
-            let view = self.node_view(orders, facts, index, now);
-            let claims = self.new_claims(facts, index);
-            if view != self.nodes[index] || !claims.is_empty() {
-                self.nodes[index] = view;
-                return Some(Input::Node { node: index as NodeId, view, claims });
-            }
+        let changed = others
+            .map(|index| (index, self.node_view(orders, facts, index, now), self.new_claims(facts, index)))
+            .find(|(index, view, claims)| *view != self.nodes[*index] || !claims.is_empty());
+        if let Some(gate) = self.next_gate(orders, facts, now) {
+            return Some(gate);
         }
-        for (group, seen) in (0..).zip(self.gates.iter_mut()) {
-            let gate = gate_view(orders, facts, group, now);
-            if gate != *seen {
-                *seen = gate;
-                return Some(Input::Gate { group, gate });
-            }
-        }
-        None
+        let (index, view, claims) = changed?;
+        self.nodes[index] = view;
+        claims.iter().for_each(|&(group, word)| self.claims[index][group as usize] = word);
+        let claims = claims.into_iter().map(|(group, word)| (group, Claim::unpack(word))).collect();
+        Some(Input::Node { node: index as NodeId, view, claims })
+    }
+
+    fn next_gate(&mut self, orders: &Orders, facts: &Facts, now: u64) -> Option<Input> {
+        let views = (0..)
+            .zip(&mut self.gates)
+            .map(|(group, seen)| (group, seen, gate_view(orders, facts, group, now)));
+        let (group, seen, gate) = views.into_iter().find(|(_, seen, gate)| gate != *seen)?;
+        *seen = gate;
+        Some(Input::Gate { group, gate })
     }
 
     /// The claims of a node that changed, also to nothing: the reflex forgets them when a new life begins.
-    fn new_claims(&mut self, facts: &Facts, index: usize) -> Vec<(GroupId, Claim)> {
-        let mut changed = Vec::new();
-        for (group, seen) in (0..).zip(self.claims[index].iter_mut()) {
-            let word = facts.claims[index][group as usize].get();
-            if word != *seen {
-                *seen = word;
-                changed.push((group, Claim::unpack(word)));
-            }
-        }
-        changed
+    fn new_claims(&self, facts: &Facts, index: usize) -> Vec<(GroupId, u64)> {
+        let told = (0..).zip(&self.claims[index]);
+        let now =
+            told.map(|(group, seen): (GroupId, _)| (group, *seen, facts.claims[index][group as usize].get()));
+        now.filter(|(_, seen, word)| seen != word).map(|(group, _, word)| (group, word)).collect()
     }
 
     fn node_view(&self, orders: &Orders, facts: &Facts, index: usize, now: u64) -> NodeView {
@@ -127,5 +127,31 @@ pub(super) fn gate_view(orders: &Orders, facts: &Facts, group: GroupId, now: u64
         } else {
             Reason::from_number(gate_facts.reason.get())
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use reflex::ClaimState;
+
+    use super::*;
+
+    #[test]
+    fn a_gate_comes_before_the_claim_that_has_opened_it() {
+        let (orders, facts) = (Box::new(Orders::new()), Box::new(Facts::new()));
+        orders.nodes_len.set(2);
+        orders.groups_len.set(1);
+        orders.lease_until.set(u64::MAX);
+        let mut observer = Observer::new(2, 1, 1);
+        let resigned = Claim { epoch: 4, state: ClaimState::Resigned as u8, ..Claim::default() };
+        facts.claims[1][0].set(resigned.pack());
+        facts.gates[0].taken.set(5);
+        let gate = GateView { held: 5, open: true, ..GateView::default() };
+        assert_eq!(observer.next(&orders, &facts, 1), Some(Input::Gate { group: 0, gate }));
+        let Some(Input::Node { node: 1, claims, .. }) = observer.next(&orders, &facts, 1) else {
+            panic!("the claim comes next")
+        };
+        assert_eq!(claims, [(0, resigned)]);
+        assert_eq!(observer.next(&orders, &facts, 1), None, "each is told once");
     }
 }
