@@ -4,10 +4,11 @@ use aya_ebpf::{
     bindings::bpf_timer,
     btf_maps::{Array, HashMap, PerCpuArray, RingBuf},
     macros::btf_map,
+    maps::ring_buf::RingBufEntry,
 };
 use reflex::NODES_MAX;
 use reflex::frame::Frame;
-use reflex::layout::{Facts, Orders, Vip};
+use reflex::layout::{Facts, Held, Orders, Vip};
 use reflex::node::Desk;
 use reflex::path::Ip;
 use reflex::verdict::{Event, EventKind, Sink, VERDICTS, Verdict};
@@ -45,6 +46,10 @@ static OPENED: RingBuf<Event, 65536> = RingBuf::new();
 /// Letters of other nodes, for the agent to read.
 #[btf_map]
 static LETTERS: RingBuf<Frame, 65536> = RingBuf::new();
+
+/// Packets for VIPs that are changing hands, for the agent to send on.
+#[btf_map]
+static HELD: RingBuf<Held, 262144> = RingBuf::new();
 
 /// One timer per node, alone in its map: an update from userspace would cancel it, and a program on a
 /// tracepoint may not touch a map with timers.
@@ -90,6 +95,12 @@ pub(crate) fn count(verdict: Verdict) {
         // SAFETY: this CPU's own slot.
         unsafe { *counter += 1 };
     }
+}
+
+/// Room for a packet that is held back; none: too many are.
+#[inline(always)]
+pub(crate) fn room_for_held() -> Option<RingBufEntry<Held>> {
+    HELD.reserve(0)
 }
 
 /// The ring buffers as the reflex's sink; full means dropped.

@@ -1,10 +1,13 @@
 //! Access to a packet: every pointer into it comes from one checked function.
 
+use core::mem::MaybeUninit;
+
+use aya_ebpf::helpers::bpf_xdp_load_bytes;
 use aya_ebpf::programs::{TcContext, XdpContext};
 use reflex::arp::Arp;
 use reflex::checksum;
 use reflex::frame::{FRAME_LEN, Frame};
-use reflex::layout::Orders;
+use reflex::layout::{HELD_MAX, Held, Orders};
 use reflex::nd::{self, ND_LEN, ND_SHORT_LEN, Nd};
 use reflex::node::Desk;
 use reflex::path::{self, Arrival, Ip, Path};
@@ -76,6 +79,27 @@ pub(crate) fn readdress(ctx: &XdpContext, own: [u8; 6], next: [u8; 6]) -> Option
         *addresses = [next, own];
     }
     Some(())
+}
+
+/// Length of the packet, if it can be held back.
+#[inline(always)]
+pub(crate) fn length(ctx: &XdpContext) -> Option<usize> {
+    let len = ctx.data_end() - ctx.data();
+    (len != 0 && len <= HELD_MAX).then_some(len)
+}
+
+/// Copies the whole packet, which is `len` bytes long.
+#[inline(always)]
+pub(crate) fn store(ctx: &XdpContext, len: usize, held: &mut MaybeUninit<Held>) {
+    let held = held.as_mut_ptr();
+    // SAFETY: fields of a place that is ours; the helper writes at most the bytes that there are.
+    unsafe {
+        (&raw mut (*held).ifindex).write(ctx.ingress_ifindex() as u32);
+        (&raw mut (*held).len).write_volatile(len as u32);
+        // The verifier has to be told once more what was checked, and the compiler must not know that it was.
+        let len = ((&raw const (*held).len).read_volatile().wrapping_sub(1) & (HELD_MAX as u32 - 1)) + 1;
+        bpf_xdp_load_bytes(ctx.ctx, 0, (&raw mut (*held).bytes).cast(), len);
+    }
 }
 
 /// What the headers of a packet say.

@@ -11,7 +11,7 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::warn;
 use reflex::arp::Operation;
-use reflex::layout::{Facts, Orders};
+use reflex::layout::{Facts, Orders, Vip};
 use reflex::nd::{self, Nd};
 use reflex::node::Desk;
 use reflex::path::{self, Arrival, Ip};
@@ -183,20 +183,49 @@ fn other_verdict(ctx: &XdpContext) -> Option<(Verdict, u32)> {
         }
         _ => return None,
     };
-    is_closed(to).then(|| pass_on(ctx, to).unwrap_or((Verdict::VipClosed, XDP_DROP)))
-}
-
-/// For a VIP that was handed over just now: to the node that has it. Not what that node itself has sent here: it was passed
-/// on before, and would go to and fro.
-#[inline(always)]
-fn pass_on(ctx: &XdpContext, to: Ip) -> Option<(Verdict, u32)> {
-    let vip = maps::vip(to).filter(|vip| vip.ifindex == ctx.ingress_ifindex() as u32)?;
-    let next = mac_word(vip.pass_to);
-    if next == 0 || packet::mac(ctx)? == next {
+    let (vip, orders, facts) = (maps::vip(to)?, maps::orders()?, maps::facts()?);
+    let now = now();
+    if gate::is_held(orders, vip.group, now)
+        && let Some(done) = hold(ctx, vip)
+    {
+        return Some(done);
+    }
+    if gate::is_open(orders, facts, vip.group, now) {
         return None;
     }
-    packet::readdress(ctx, vip.mac, vip.pass_to)?;
+    Some(pass_on(ctx, vip).unwrap_or((Verdict::VipClosed, XDP_DROP)))
+}
+
+/// For a VIP that is changing hands: kept for the node that will have it, with its address on it. None: there is no room, or
+/// the packet is too long, and it goes where it went otherwise.
+#[inline(always)]
+fn hold(ctx: &XdpContext, vip: &Vip) -> Option<(Verdict, u32)> {
+    let next = next(ctx, vip)?;
+    let len = packet::length(ctx)?;
+    let mut entry = maps::room_for_held()?;
+    if packet::readdress(ctx, vip.mac, next).is_none() {
+        entry.discard(0);
+        return None;
+    }
+    packet::store(ctx, len, &mut entry);
+    entry.submit(0);
+    Some((Verdict::Held, XDP_DROP))
+}
+
+/// For a VIP that was handed over just now: to the node that has it.
+#[inline(always)]
+fn pass_on(ctx: &XdpContext, vip: &Vip) -> Option<(Verdict, u32)> {
+    packet::readdress(ctx, vip.mac, next(ctx, vip)?)?;
     Some((Verdict::PassedOn, XDP_TX))
+}
+
+/// The node that a packet for a VIP goes on to, if there is one on the interface that it came by. Not for what that node
+/// itself has sent here: it was passed on before, and would go to and fro.
+#[inline(always)]
+fn next(ctx: &XdpContext, vip: &Vip) -> Option<[u8; 6]> {
+    let next = mac_word(vip.pass_to);
+    let is_here = vip.ifindex == ctx.ingress_ifindex() as u32;
+    (is_here && next != 0 && packet::mac(ctx)? != next).then_some(vip.pass_to)
 }
 
 /// Neighbour discovery about a VIP; none: about none.

@@ -318,9 +318,9 @@ impl Vips {
 
     /// The group is about to be handed over: packets for its addresses that come here from now on although its gate is shut
     /// go on to the heir, whose hardware address `heir` knows by interface. For a while: until everybody has heard who has
-    /// them.
-    pub fn pass_on(&self, group: u32, heir: impl Fn(u32) -> Option<[u8; 6]>) {
-        self.set_pass_to(group, |ifindex| heir(ifindex).unwrap_or(NOBODY));
+    /// them. False where nothing of it can be passed on.
+    pub fn pass_on(&self, group: u32, heir: impl Fn(u32) -> Option<[u8; 6]>) -> bool {
+        let passes = self.set_pass_to(group, |ifindex| heir(ifindex).unwrap_or(NOBODY));
         let vips = self.clone();
         let task = tokio::task::spawn_local(async move {
             tokio::time::sleep(PASSED_ON).await;
@@ -329,6 +329,7 @@ impl Vips {
         if let Some(before) = self.inner.passing.borrow_mut().insert(group, task) {
             before.abort();
         }
+        passes
     }
 
     /// The group may come back: what comes for it is not for others any more.
@@ -339,16 +340,18 @@ impl Vips {
         }
     }
 
-    fn set_pass_to(&self, group: u32, to: impl Fn(u32) -> [u8; 6]) {
-        let mut changed = Vec::new();
+    /// Says where packets for the group's addresses go on to; whether to anybody.
+    fn set_pass_to(&self, group: u32, to: impl Fn(u32) -> [u8; 6]) -> bool {
+        let (mut changed, mut passes) = (Vec::new(), false);
         for (vip, entry) in self.inner.entries.borrow_mut().iter_mut().enumerate() {
             if entry.group == group && entry.bounce {
                 entry.pass_to = to(entry.placed.index);
+                passes |= entry.pass_to != NOBODY;
                 changed.push(vip);
             }
         }
         changed.into_iter().for_each(|vip| self.tell_kernel(vip));
-        self.set_pass_to6(group, to);
+        self.set_pass_to6(group, to) || passes
     }
 
     /// Announces the addresses of a group that are up, now and again later: its gate has opened on them.

@@ -28,10 +28,12 @@ use crate::sys::{Table, readiness};
 
 mod error;
 mod events;
+mod held;
 mod letters;
 
 pub use error::Error;
 pub use events::{Events, Opened};
+pub use held::Held;
 pub use letters::Letters;
 
 /// The kernel programs as they were built with this agent.
@@ -41,8 +43,8 @@ static OBJECT: &[u8] = include_bytes_aligned!("../../../ebpf/xbeat.bpf.o");
 pub const OBJECT_VARIABLE: &str = "XBEAT_BPF_OBJECT";
 
 /// The maps that outlive the agent: all but those of its log.
-const MAPS: [&str; 9] =
-    ["ORDERS", "FACTS", "VIPS", "COUNTERS", "DESK", "EVENTS", "OPENED", "LETTERS", "WATCHES"];
+const MAPS: [&str; 10] =
+    ["ORDERS", "FACTS", "VIPS", "COUNTERS", "DESK", "EVENTS", "OPENED", "LETTERS", "HELD", "WATCHES"];
 
 /// The loaded programs.
 pub struct Kernel {
@@ -344,6 +346,14 @@ impl Kernel {
     /// When they were taken before.
     pub fn take_letters(&mut self) -> Result<Letters, Error> {
         Letters::new(self.ebpf.take_map("LETTERS").ok_or(Error::Missing("LETTERS"))?)
+    }
+
+    /// The packets that it holds back. To be taken once.
+    ///
+    /// # Errors
+    /// When they were taken before, or without a socket to send them by.
+    pub fn take_held(&mut self) -> Result<Held, Error> {
+        Held::new(self.ebpf.take_map("HELD").ok_or(Error::Missing("HELD"))?)
     }
 
     /// The kernel's log lines, for the anomalies that it sees.

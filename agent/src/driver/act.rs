@@ -4,10 +4,9 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use cluster::{Action, Done, GroupId, Input, NodeId, Note, Refusal};
-use reflex::layout::LinkFacts;
-use reflex::strangers::mac_of;
 use reflex::{CLAIMS_PER_FRAME, Claim, Event, EventKind};
 
+use super::handover::Resigned;
 use super::notes::{self, Names};
 use super::runner::Order;
 use super::turn::Driver;
@@ -21,10 +20,24 @@ impl Driver<'_> {
     /// Carries out everything that the election asks for.
     pub(super) fn carry_out(&mut self) {
         let mut say = false;
+        // All at once at the end: between a shut gate and the word of it nobody is served.
+        let (mut resigned, mut afterwards) = (Vec::new(), Vec::new());
         while let Some(action) = self.cluster.poll_action() {
             say |= action == Action::Say;
-            self.act(action);
+            if let Action::Resign { group, epoch } = action {
+                resigned.push(self.resigned(group, epoch));
+            }
+            if resigned.iter().any(|resigned: &Resigned| resigned.comes_before(&action)) {
+                afterwards.push(action);
+            } else {
+                self.act(action);
+            }
         }
+        if !resigned.is_empty() {
+            self.change_hands(&resigned);
+        }
+        say &= resigned.is_empty() || !afterwards.is_empty();
+        afterwards.into_iter().for_each(|action| self.act(action));
         if say {
             self.say();
         }
@@ -35,11 +48,6 @@ impl Driver<'_> {
         match action {
             Action::Grant { group, epoch } => {
                 self.orders.gates[group as usize].granted.set(u64::from(epoch));
-                self.touch(group);
-            }
-            Action::Resign { group, epoch } => {
-                self.pass_on(group);
-                self.orders.gates[group as usize].resigned.set(u64::from(epoch));
                 self.touch(group);
             }
             Action::Arm { group, armed } => {
@@ -59,8 +67,8 @@ impl Driver<'_> {
                 self.orders.status.set(u64::from(bits));
                 (0..self.config.groups.len() as GroupId).for_each(|group| self.touch(group));
             }
-            // Sent once for all, when the queue is empty.
-            Action::Say => {}
+            // Once for all, when the queue is empty.
+            Action::Say | Action::Resign { .. } => {}
             Action::Start(group) => {
                 let noted = self.left.started(self.config.groups[group as usize].key());
                 self.runners[group as usize].ask(Order::Start(noted));
@@ -85,20 +93,8 @@ impl Driver<'_> {
         }
     }
 
-    /// Packets that still come here for a group that is about to be resigned go on to its heir, if it has one and is heard
-    /// on the group's own network.
-    fn pass_on(&self, group: GroupId) {
-        let plan = Claim::unpack(self.orders.gates[group as usize].plan.get());
-        let Some(heir) = plan.heir.checked_sub(1) else { return };
-        let links = &self.facts.nodes[usize::from(heir)].links;
-        self.vips.pass_on(group, |ifindex| {
-            let on_it = |link: &&LinkFacts| link.ifindex.get() == u64::from(ifindex) && link.mac.get() != 0;
-            links.iter().find(on_it).map(|link| mac_of(link.mac.get()))
-        });
-    }
-
     /// The page of that group is to be told to the others.
-    fn touch(&mut self, group: GroupId) {
+    pub(super) fn touch(&mut self, group: GroupId) {
         // At most 128 pages (GROUPS_MAX).
         self.dirty.insert((group as usize / CLAIMS_PER_FRAME) as u8);
     }

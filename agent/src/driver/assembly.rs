@@ -81,8 +81,17 @@ impl<'a> Driver<'a> {
         let (findings, own_letters) = Findings::new(events.clone());
         let guard = Guard::attach(&config, &mut base, &netlink, &links, places, &findings).await?;
         let Guard { vips, interfaces, egress, plain, hands_over, mut open } = guard;
-        let Base { orders, facts, kernel, without_kernel, mut lost, events: kernel_events, letters, .. } =
-            base;
+        let Base {
+            orders,
+            facts,
+            kernel,
+            without_kernel,
+            mut lost,
+            events: kernel_events,
+            letters,
+            held_back,
+            ..
+        } = base;
 
         let mut sender = Sender::new(Arc::clone(&orders), Arc::clone(&facts), links.clone(), events);
         let link_up: BTreeMap<u32, bool> =
@@ -172,6 +181,7 @@ impl<'a> Driver<'a> {
             orders,
             facts,
             kernel,
+            held_back,
             without_kernel,
             lost,
             egress,

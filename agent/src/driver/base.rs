@@ -12,7 +12,7 @@ use super::RunOptions;
 use super::adopt::Ours;
 use crate::config::{Config, XdpMode};
 use crate::datapath::pins::Pins;
-use crate::datapath::xdp::{Events, Kernel, Letters, Life, Opened};
+use crate::datapath::xdp::{Events, Held, Kernel, Letters, Life, Opened};
 use crate::sys::{Table, clock};
 
 /// The lease that covers a step of the start of an agent that goes on with an earlier one's gates, ns: on a busy machine the
@@ -35,6 +35,8 @@ pub(super) struct Base {
     pub(super) opened: Option<Opened>,
     /// The letters that it took, likewise.
     pub(super) letters: Option<Letters>,
+    /// The packets that it holds back, likewise.
+    pub(super) held_back: Option<Held>,
     life: Life,
 }
 
@@ -69,11 +71,12 @@ impl Base {
         let events = kernel.as_mut().map(Kernel::take_events).transpose()?;
         let opened = kernel.as_mut().map(Kernel::take_opened).transpose()?;
         let letters = kernel.as_mut().map(Kernel::take_letters).transpose()?;
+        let held_back = kernel.as_mut().map(Kernel::take_held).transpose()?;
         if let Some(kernel) = kernel.as_mut() {
             forward_kernel_log(kernel);
         }
         let kernel = Rc::new(RefCell::new(kernel));
-        Ok(Self { orders, facts, kernel, without_kernel, lost, events, opened, letters, life })
+        Ok(Self { orders, facts, kernel, without_kernel, lost, events, opened, letters, held_back, life })
     }
 
     /// A step of the start is done: the next one has the whole of [`START_LEASE`]. A step that took longer than that fences

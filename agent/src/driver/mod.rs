@@ -18,6 +18,7 @@ mod assembly;
 mod base;
 mod directions;
 mod guard;
+mod handover;
 mod hooks;
 mod kept;
 mod left;

@@ -65,7 +65,7 @@ impl Driver<'_> {
             links: self.links.iter().map(|link| self.report_link(link, now)).collect(),
             pings: voices::pings(&self.voices, now),
             ipfail: self.voices.is_ipfail,
-            networks: self.report_networks(now),
+            networks: self.report_networks(),
             groups: self.cluster.report().into_iter().map(|group| self.report_group(group, now)).collect(),
             counters: self.report_counters(),
             egress: self.egress.iter().map(report_gate).collect(),

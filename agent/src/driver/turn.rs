@@ -39,7 +39,7 @@ use crate::datapath::interfaces::{self, EgressGate, Interface};
 use crate::datapath::netlink;
 use crate::datapath::plain::Plain;
 use crate::datapath::vips::Vips;
-use crate::datapath::xdp::Kernel;
+use crate::datapath::xdp::{Held, Kernel};
 use crate::links::prober::Prober;
 use crate::links::udp::Socket;
 use crate::links::{Link, serial};
@@ -68,6 +68,8 @@ pub(super) struct Driver<'a> {
     pub(super) orders: Arc<Table<Orders>>,
     pub(super) facts: Arc<Table<Facts>>,
     pub(super) kernel: Rc<RefCell<Option<Kernel>>>,
+    /// The packets that the kernel holds back.
+    pub(super) held_back: Option<Held>,
     /// Why there are no kernel programs.
     pub(super) without_kernel: Option<String>,
     /// What the kernel refused beside that, each with what it costs.

@@ -116,6 +116,13 @@ pub fn is_open(orders: &Orders, facts: &Facts, group: u32, now: u64) -> bool {
     false
 }
 
+/// Whether packets for group `group` are held back, because its addresses are changing hands.
+#[inline(always)]
+#[must_use]
+pub fn is_held(orders: &Orders, group: u32, now: u64) -> bool {
+    now < at!(orders.gates, group).held_until.get()
+}
+
 /// What this node says of group `group` in its frames. To be asked only after [`check_lease`].
 #[inline(always)]
 pub fn claim(orders: &Orders, facts: &Facts, group: u32) -> Claim {

@@ -23,7 +23,7 @@ pub(crate) use at;
 
 /// Changes whenever [`Orders`], [`Facts`] or another table that outlives an agent (the [`crate::node::Desk`]) change their
 /// layout, or what may stand in them: an agent adopts no tables but its own.
-pub const LAYOUT_VERSION: u64 = 9;
+pub const LAYOUT_VERSION: u64 = 10;
 
 /// What the agent tells the reflex. Only the agent writes it.
 #[repr(C)]
@@ -152,6 +152,8 @@ pub struct GateOrders {
     pub armed: Word,
     /// What frames say about this node's plans for the group: [`crate::frame::Claim`] flags and heir.
     pub plan: Word,
+    /// Until then (monotonic clock, ns) packets for its addresses are held back for the heir: they are changing hands.
+    pub held_until: Word,
 }
 
 /// What the reflex found. Only the reflex writes it.
@@ -286,6 +288,31 @@ pub struct Vip {
     pub padding: u8,
 }
 
+/// Longest packet that is held back: a power of two.
+pub const HELD_MAX: usize = 2048;
+
+/// A packet that was held back while its address changed hands, ready to be sent on to the heir.
+#[repr(C)]
+pub struct Held {
+    /// Interface that it came by.
+    pub ifindex: u32,
+    /// Its length.
+    pub len: u32,
+    /// From the Ethernet header on; zeros or leftovers behind its length.
+    pub bytes: [u8; HELD_MAX],
+}
+
+impl Held {
+    /// Interface and packet of an entry of the ring buffer; nothing, if it is none.
+    #[must_use]
+    pub fn parse(entry: &[u8]) -> Option<(u32, &[u8])> {
+        let (ifindex, rest) = entry.split_first_chunk()?;
+        let (len, bytes) = rest.split_first_chunk()?;
+        let packet = bytes.get(..u32::from_ne_bytes(*len) as usize)?;
+        Some((u32::from_ne_bytes(*ifindex), packet))
+    }
+}
+
 /// Bytes of a [`Vip`].
 pub const VIP_LEN: usize = size_of::<Vip>();
 
@@ -407,8 +434,8 @@ impl LinkOrders {
 
 impl GateOrders {
     const fn new() -> Self {
-        let [granted, resigned, armed, plan] = zeros();
-        Self { granted, resigned, armed, plan }
+        let [granted, resigned, armed, plan, held_until] = zeros();
+        Self { granted, resigned, armed, plan, held_until }
     }
 }
 

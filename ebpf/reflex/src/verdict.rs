@@ -67,10 +67,12 @@ pub enum Verdict {
     LetterRefused = 27,
     /// An answer to a letter of ours.
     LetterAnswered = 28,
+    /// To a VIP that is changing hands, held back for the node that will have it.
+    Held = 29,
 }
 
 /// Number of verdicts: the size of the counter table.
-pub const VERDICTS: usize = 29;
+pub const VERDICTS: usize = 30;
 
 impl Verdict {
     /// All verdicts, in the order of their numbers.
@@ -104,6 +106,7 @@ impl Verdict {
         Self::LetterAgain,
         Self::LetterRefused,
         Self::LetterAnswered,
+        Self::Held,
     ];
 
     /// Whether the frame is answered: its answer lies on the desk.
@@ -146,6 +149,7 @@ impl Verdict {
             Self::LetterAgain => "letter_again",
             Self::LetterRefused => "letter_refused",
             Self::LetterAnswered => "letter_answered",
+            Self::Held => "held",
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aya::maps::{MapData, RingBuf};
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use reflex::gate::Armed;
-use reflex::layout::{Key, LAYOUT_VERSION, Vip};
+use reflex::layout::{Held, Key, LAYOUT_VERSION, Vip};
 use reflex::path;
 use reflex::verdict::VERDICTS;
 use reflex::word::Word;
@@ -61,6 +61,7 @@ pub(crate) struct Node {
     events: RingBuf<MapData>,
     opened: RingBuf<MapData>,
     letters: RingBuf<MapData>,
+    held: RingBuf<MapData>,
 }
 
 /// What became of a packet.
@@ -96,8 +97,9 @@ impl Node {
         let events = kernel.ebpf_mut().take_map("EVENTS").unwrap().try_into().unwrap();
         let opened = kernel.ebpf_mut().take_map("OPENED").unwrap().try_into().unwrap();
         let letters = kernel.ebpf_mut().take_map("LETTERS").unwrap().try_into().unwrap();
+        let held = kernel.ebpf_mut().take_map("HELD").unwrap().try_into().unwrap();
         let (orders, facts) = (kernel.orders.clone(), kernel.facts.clone());
-        Self { kernel, orders, facts, events, opened, letters }
+        Self { kernel, orders, facts, events, opened, letters, held }
     }
 
     /// The program, for whoever runs it from several threads.
@@ -193,6 +195,16 @@ impl Node {
     /// What the thread that waits for opened gates was told since the last call.
     pub(crate) fn opened(&mut self) -> Vec<Event> {
         drain(&mut self.opened)
+    }
+
+    /// The packets that were held back since the last call, with the interfaces that they came by.
+    pub(crate) fn held(&mut self) -> Vec<(u32, Vec<u8>)> {
+        let mut all = Vec::new();
+        while let Some(item) = self.held.next() {
+            let (ifindex, packet) = Held::parse(&item).expect("a record is a packet");
+            all.push((ifindex, packet.to_vec()));
+        }
+        all
     }
 
     /// The letters that were taken since the last call.

@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use reflex::Verdict;
 use reflex::layout::Vip;
 
-use crate::fixture::{DROP, INTERFACE, Node, TX, need_root};
+use xbeat::sys::clock;
+
+use crate::fixture::{DROP, HOUR, INTERFACE, Node, TX, need_root};
 use crate::packets::{OTHER_MAC, OWN_MAC, built, udp_to, udp6_to};
 use crate::peer::Peer;
 
@@ -43,6 +45,59 @@ fn what_comes_after_the_resignation_goes_on_to_the_heir() {
         );
         assert_eq!(ran.bytes[12..], packet[12..], "the rest as it came");
     }
+}
+
+#[test]
+fn what_comes_while_addresses_change_hands_is_held_for_the_heir() {
+    need_root!("what_comes_while_addresses_change_hands_is_held_for_the_heir");
+    let (mut node, _) = resigned();
+    let packets = [built(udp_to(VIP, PORT), b"request"), built(udp6_to(VIP6, PORT), &[7; 1400])];
+    node.orders.gates[0].held_until.set(clock::now() + HOUR);
+    // Before the gate is shut, and after.
+    for resigned in [0, 5] {
+        node.orders.gates[0].resigned.set(resigned);
+        for packet in &packets {
+            let ran = node.run(packet);
+            assert_eq!((ran.action, ran.verdict), (DROP, Verdict::Held), "resigned: {resigned}");
+            let held = node.held();
+            let [(ifindex, bytes)] = &held[..] else { panic!("{} are held", held.len()) };
+            assert_eq!(*ifindex, INTERFACE);
+            assert_eq!((&bytes[..6], &bytes[6..12]), (&HEIR_MAC[..], &OWN_MAC[..]), "from us, to the heir");
+            assert_eq!(bytes[12..], packet[12..], "the rest as it came, all of it");
+        }
+    }
+    // Not for ever, whatever becomes of the agent.
+    node.orders.gates[0].held_until.set(clock::now());
+    assert_eq!(node.run(&packets[0]).verdict, Verdict::PassedOn);
+    node.orders.gates[0].resigned.set(0);
+    node.passes(&packets[0], "the gate is open");
+}
+
+#[test]
+fn what_cannot_be_held_goes_where_it_went_otherwise() {
+    need_root!("what_cannot_be_held_goes_where_it_went_otherwise");
+    let (mut node, vip) = resigned();
+    node.orders.gates[0].resigned.set(0);
+    node.orders.gates[0].held_until.set(clock::now() + HOUR);
+    let packet = built(udp_to(VIP, PORT), b"request");
+    let mut from_heir = packet.clone();
+    from_heir[6..12].copy_from_slice(&HEIR_MAC);
+    let mut to_other = packet.clone();
+    to_other[..6].copy_from_slice(&OTHER_MAC);
+    node.passes(&from_heir, "it comes from the heir");
+    node.passes(&to_other, "for somebody else");
+    node.passes(&built(udp_to(VIP, PORT), &[7; 2100]), "too long");
+    // Until nobody has room for more.
+    let mut room = 0;
+    while node.run(&packet).verdict == Verdict::Held {
+        room += 1;
+        assert!(room < 1000, "there is no end");
+    }
+    assert!(room > 100, "room for {room}");
+    node.passes(&packet, "no room");
+    assert_eq!(node.held().len(), room);
+    node.kernel.set_vip(VIP, Vip { pass_to: [0; 6], ..vip }).unwrap();
+    node.passes(&packet, "there is no heir");
 }
 
 #[test]

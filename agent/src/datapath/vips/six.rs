@@ -135,15 +135,17 @@ impl Vips {
         self.inner.six.borrow().get(six).is_some_and(|entry| entry.leading)
     }
 
-    pub(super) fn set_pass_to6(&self, group: u32, to: impl Fn(u32) -> [u8; 6]) {
-        let mut changed = Vec::new();
+    pub(super) fn set_pass_to6(&self, group: u32, to: impl Fn(u32) -> [u8; 6]) -> bool {
+        let (mut changed, mut passes) = (Vec::new(), false);
         for (six, entry) in self.inner.six.borrow_mut().iter_mut().enumerate() {
             if entry.group == group && entry.bounce {
                 entry.pass_to = to(entry.placed.index);
+                passes |= entry.pass_to != NOBODY;
                 changed.push(six);
             }
         }
         changed.into_iter().for_each(|six| self.tell_kernel6(six));
+        passes
     }
 
     /// Also what has been announced already, to no effect: its gate was shut.

@@ -35,12 +35,12 @@ pub(super) fn pings(voices: &Voices, now: u64) -> Vec<status::Ping> {
 
 impl Driver<'_> {
     /// The networks of the VIPs.
-    pub(super) fn report_networks(&self, now: u64) -> Vec<status::Network> {
+    pub(super) fn report_networks(&self) -> Vec<status::Network> {
         let mut interfaces: BTreeMap<u32, String> = BTreeMap::new();
         self.vips.each(|entry| drop(interfaces.insert(entry.placed.index, entry.placed.interface.clone())));
         let watched = |index| self.voices.free.watched.iter().find(|watched| watched.ground.index == index);
         let report = |(index, name): (u32, String)| match watched(index) {
-            Some(watched) => self.report_network(watched, now),
+            Some(watched) => self.report_network(watched),
             None => status::Network {
                 text: format!("off: no heartbeat link is on {name}, so nobody can be missed there"),
                 interface: name,
@@ -53,7 +53,7 @@ impl Driver<'_> {
         interfaces.into_iter().map(report).collect()
     }
 
-    fn report_network(&self, watched: &Watched, now: u64) -> status::Network {
+    fn report_network(&self, watched: &Watched) -> status::Network {
         let names = Names(&self.config);
         let neighbours = self.voices.free.neighbours(watched.ground.index);
         let asked = match neighbours {
