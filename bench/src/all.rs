@@ -35,7 +35,11 @@ pub(crate) struct AllArgs {
 const PLAN: [(&str, &[&str], &[&str]); 8] = [
     ("xdp", &["--takeovers", "1000"], &["--rounds", "5"]),
     ("agent", &["--seconds", "20"], &["--seconds", "3"]),
-    ("waterfall", &["--runs", "100"], &["--runs", "5"]),
+    (
+        "waterfall",
+        &["--runs", "100", "--conditions", "quiet,busy,realtime"],
+        &["--runs", "5", "--conditions", "quiet,realtime"],
+    ),
     ("growth", &[], &["--nodes", "2,4", "--groups", "1,100", "--addresses", "1,100", "--seconds", "3"]),
     ("calm", &["--minutes", "30"], &["--minutes", "0.5"]),
     (
