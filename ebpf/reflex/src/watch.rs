@@ -6,12 +6,15 @@
 //! nothing declares nobody dead, nor does one that wakes and asks everything at once: what is sent within the time
 //! that an answer takes counts as one.
 //!
+//! One of them at least must have gone out after the node was heard last on any link. A kernel whose agent is gone asks nobody any more,
+//! and what went unanswered by one link long ago says nothing of a node that was heard by another one since.
+//!
 //! A link is in use while probes can be sent by it. One by which as many as make a verdict could not be sent in a row
 //! bears no witness: it does not keep a node alive that is silent on the others, and proves nothing by itself. A watcher
 //! that can send by no link asks nobody, and declares nobody dead; the agent is told by [`is_cut_off`].
 
 use crate::gate;
-use crate::layout::{Facts, LinkFacts, LinkOrders, NodeOrders, Orders, at};
+use crate::layout::{Facts, LinkFacts, LinkOrders, NodeFacts, NodeOrders, Orders, at};
 use crate::verdict::{Event, EventKind, Sink};
 use crate::{LINKS_MAX, NODES_MAX};
 
@@ -64,7 +67,7 @@ fn look_at_node<S: Sink>(orders: &Orders, facts: &Facts, node: u8, now: u64, sin
     if now < due {
         return until_due(orders, node, due - now, now, sink);
     }
-    let until_silent = until_silent(orders, at!(orders.nodes, node), &node_facts.links, now);
+    let until_silent = until_silent(orders, at!(orders.nodes, node), node_facts, now);
     if until_silent != 0 {
         return at_least_min(until_silent);
     }
@@ -113,10 +116,11 @@ pub fn is_cut_off(orders: &Orders, facts: &Facts, node: u8, now: u64) -> bool {
 /// 0 when the node is silent on every link, each by its own clock, and was asked on each by which it can be asked; else the
 /// time until that is worth another look, ns: half of the grace of the link that stands against it.
 #[inline(always)]
-fn until_silent(orders: &Orders, node: &NodeOrders, links: &[LinkFacts; LINKS_MAX], now: u64) -> u64 {
+fn until_silent(orders: &Orders, node: &NodeOrders, facts: &NodeFacts, now: u64) -> u64 {
+    let last_heard = facts.heard_at.get();
     let mut asked = false;
     for link in 0..LINKS_MAX as u8 {
-        let (sent, heard) = (at!(node.links, link), at!(links, link));
+        let (sent, heard) = (at!(node.links, link), at!(facts.links, link));
         if sent.asked.get() == 0 {
             continue;
         }
@@ -132,7 +136,8 @@ fn until_silent(orders: &Orders, node: &NodeOrders, links: &[LinkFacts; LINKS_MA
         if !is_unanswered(orders, link, sent, heard, now) {
             return again;
         }
-        asked = true;
+        // Questions from before it was last heard, by whichever link, are none: nobody asks any more.
+        asked |= sent.asked_at.get() > last_heard;
     }
     if asked { 0 } else { at_least_min(orders.grace.get() / 2) }
 }

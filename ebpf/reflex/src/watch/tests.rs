@@ -75,6 +75,20 @@ fn a_verdict_lacks_a_question_only_when_the_next_one_comes_too_late() {
 }
 
 #[test]
+fn questions_from_before_it_was_last_heard_find_nobody_dead() {
+    // The agent is gone. By one link it could not send in the end, and by that the other node was heard since; what it asked by the
+    // other one, which is cut, nobody has answered.
+    let heard = Link { heard_at: 20 * MS, failed: 3, ..CUT_OFF };
+    let mut tables = watching(&[heard, SILENT]);
+    look_at(&mut tables, 30 * MS);
+    assert!(!is_dead(&tables));
+    // Somebody asks again.
+    let mut tables = watching(&[heard, Link { asked: 14, asked_at: 21 * MS, ..SILENT }]);
+    look_at(&mut tables, 30 * MS);
+    assert!(is_dead(&tables));
+}
+
+#[test]
 fn verdicts() {
     let unused = Link::default();
     let due = 13 * MS + GRACE;
