@@ -107,8 +107,6 @@ pub enum Stamp {
     },
     /// The agent said something to the others at once: the frames have been handed to the interfaces.
     Said,
-    /// Packets that were held back while addresses changed hands have been sent on.
-    SentOn,
 }
 
 /// Writes a recording. Dropping it writes what waits.

@@ -8,8 +8,8 @@
 //!   send on    what was kept, to the heir; what comes from now on, the kernel passes on by itself
 //! ```
 //!
-//! The loop stands still meanwhile, for less than a millisecond: nothing may come between these steps, and there is no timer
-//! so short. Everything the kernel does by itself goes on.
+//! The loop stands still meanwhile, for two waits of less than a millisecond together, and what it takes to tell of all groups
+//! that go: nothing may come between these steps, and there is no timer so short. Everything the kernel does by itself goes on.
 
 use std::thread;
 use std::time::Duration;
@@ -20,7 +20,6 @@ use reflex::strangers::mac_of;
 use reflex::{Claim, ClaimState};
 
 use super::turn::Driver;
-use crate::record::Stamp;
 use crate::sys::clock;
 
 /// How long services have to answer what they have taken.
@@ -116,7 +115,6 @@ impl Driver<'_> {
         sent += held.send_on();
         if sent != 0 {
             tracing::debug!("{sent} packets were held back while addresses changed hands");
-            self.stamp(Stamp::SentOn);
         }
     }
 }
